@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::capture::audio::speaker::Speaker;
 use crate::capture::audio::{DeviceContext, Microphone};
 use crate::capture::{audio, camera};
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::media::EncodedFrame;
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::model::status::{MotionStatus, PipelineState, Status, StatusPublisher};
+use crate::pipeline::ducking::Ducking;
 use crate::pipeline::motion::MotionHandle;
 use crate::pipeline::privacy;
 use crate::pipeline::privacy::PrivacySwitch;
@@ -22,6 +24,7 @@ use crate::pipeline::recorder::{Library, RateHold, RecorderSource};
 use crate::pipeline::{self, video};
 use crate::server::auth::Auth;
 use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
+use crate::server::floor::Floor;
 use crate::server::http;
 use crate::server::mqtt;
 use crate::server::mqtt::MqttDeps;
@@ -55,6 +58,7 @@ pub struct App {
     cameras: Vec<video::Guard>,
     motions: Vec<MotionHandle>,
     microphone: Option<pipeline::audio::Guard>,
+    speaker: Option<pipeline::speaker::Guard>,
     notifier: Notifier,
     /// Stops the watchdog task when dropped.
     watchdog: DropGuard,
@@ -79,8 +83,9 @@ impl App {
         let registry = camera::Registry::default();
         let selectors = registry.selectors(config.cameras.iter().map(|camera| &camera.camera));
         let patterns: Vec<bool> = selectors.iter().map(camera::CameraSelector::is_pattern).collect();
-        let microphone = open_microphone(&config, &patterns, &registry);
-        let mut status = initial_status(&config, &patterns, microphone.source());
+        let microphone = Microphone::new(config.audio.clone(), device_context(&config, &patterns, &registry));
+        let speaker = Speaker::new(config.speaker.clone(), device_context(&config, &patterns, &registry));
+        let mut status = initial_status(&config, &patterns, microphone.source(), speaker.source());
         status.privacy = privacy::at_start(&config.privacy, &store);
         status.damaged_files = store.set_aside_files();
         if status.privacy {
@@ -94,12 +99,20 @@ impl App {
         let address = listener.local_addr().context("read the listener's address")?;
 
         let middleware = http::Middleware::new(&config.http, &config.rtc.advertise, auth.clone(), metrics.clone());
+        let ducking = Ducking::default();
         let (audio, microphone) = if microphone.is_off() {
             (None, None)
         } else {
-            let (audio, guard) =
-                pipeline::audio::start(microphone, &metrics, &publisher).context("start the microphone")?;
+            let started = pipeline::audio::start(microphone, ducking.clone(), &metrics, &publisher);
+            let (audio, guard) = started.context("start the microphone")?;
             (Some(audio), Some(guard))
+        };
+        let (heard, speaker) = if speaker.is_off() {
+            (None, None)
+        } else {
+            let started = pipeline::speaker::start(speaker, ducking, &metrics, &publisher);
+            let (heard, guard) = started.context("start the speaker")?;
+            (Some(heard), Some(guard))
         };
         let (mut streams, mut watched) = (Vec::new(), Vec::new());
         let (mut cameras, mut handles, mut motions) = (Vec::new(), Vec::new(), Vec::new());
@@ -122,8 +135,11 @@ impl App {
             recorder::start(&config.recording, library, sources, &metrics, &publisher).context("start the recorder")?;
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());
         let videos = streams.iter().map(|stream| stream.video.demand().clone());
-        let sources: Vec<Demand> = videos.chain(audio.iter().map(|audio| audio.demand().clone())).collect();
+        let sounds = audio.iter().map(|audio| audio.demand().clone());
+        let sounds = sounds.chain(heard.iter().map(|heard| heard.demand().clone()));
+        let sources: Vec<Demand> = videos.chain(sounds).collect();
         let privacy_switch = PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone());
+        let floor = Floor::new(config.floor.clone(), heard, publisher.clone(), metrics.clone());
         let switches = publish::switches(&config.publish);
         let dispatcher = Dispatcher::new(DispatcherDeps {
             cameras: handles,
@@ -131,6 +147,7 @@ impl App {
             status: publisher.clone(),
             metrics: metrics.clone(),
             devices: Box::new(|| (camera::list(), audio::list())),
+            floor,
             privacy: privacy_switch.clone(),
             photos,
             publish: switches.clone(),
@@ -217,6 +234,7 @@ impl App {
             cameras,
             motions,
             microphone,
+            speaker,
             notifier,
             watchdog: watchdog.drop_guard(),
         })
@@ -291,6 +309,7 @@ impl App {
             hotplug,
             cameras,
             microphone,
+            speaker,
             notifier,
             watchdog,
             ..
@@ -318,7 +337,7 @@ impl App {
         // The threads check for a stop five times a second; joining them blocks.
         let joined = tokio::task::spawn_blocking(move || {
             // The recordings are written to their end.
-            drop((recorder, buttons, hotplug, cameras, microphone));
+            drop((recorder, buttons, hotplug, cameras, microphone, speaker));
             // Last, because they show that porthole is running.
             drop(leds);
         })
@@ -366,14 +385,13 @@ fn start_buttons(config: &Config, dispatcher: &Dispatcher) -> Option<buttons::Gu
         .ok()
 }
 
-/// The microphone, which may be the one of the first camera's USB device.
-fn open_microphone(config: &Config, patterns: &[bool], registry: &camera::Registry) -> Microphone {
+/// What microphone and speaker may be by their names: those of the first camera's USB device.
+fn device_context(config: &Config, patterns: &[bool], registry: &camera::Registry) -> DeviceContext {
     let (device, registry) = (config.cameras.first().map(|camera| camera.camera.device.clone()), registry.clone());
-    let context = DeviceContext {
+    DeviceContext {
         pattern: patterns.first() == Some(&true),
         camera: Box::new(move || camera::usb_device(&registry, device.as_ref()?)),
-    };
-    Microphone::new(config.audio.clone(), context)
+    }
 }
 
 /// A camera's thread, whose loop has to turn while somebody watches the camera.
@@ -387,7 +405,8 @@ fn watched_thread(thread: video::PipelineThread, renditions: [&Broadcast<Encoded
     WatchedThread { name, health: Box::new(health) }
 }
 
-fn initial_status(config: &Config, patterns: &[bool], source: Option<String>) -> Status {
+fn initial_status(config: &Config, patterns: &[bool], source: Option<String>, speaker: Option<String>) -> Status {
+    let state = |source: &Option<String>| if source.is_some() { PipelineState::Idle } else { PipelineState::Off };
     let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::CameraStatus {
         name: camera.camera.name.clone(),
         device: camera.camera.device.to_string(),
@@ -399,10 +418,18 @@ fn initial_status(config: &Config, patterns: &[bool], source: Option<String>) ->
         cameras: cameras.collect(),
         audio: status::Audio {
             device: config.audio.device.clone(),
-            state: if source.is_some() { PipelineState::Idle } else { PipelineState::Off },
+            state: state(&source),
             source,
             fault: None,
             encoding: false,
+        },
+        speaker: status::SpeakerStatus {
+            device: config.speaker.device.clone(),
+            state: state(&speaker),
+            source: speaker,
+            fault: None,
+            allow: config.floor.allow.to_string(),
+            talker: None,
         },
         publish: publish::initial_status(&config.publish),
         recording: recorder::initial_status(

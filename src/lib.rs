@@ -32,9 +32,11 @@
 //!    moves in frames.
 //! 3. [`model`]: promises to the outside as plain values: status, metrics, inventory, the control protocol.
 //! 4. `device`: one kernel or system interface per module: V4L2, GPIO, LEDs, buttons, hot-plug, sysfs, systemd.
-//! 5. [`capture`]: sources of frames and audio: cameras, external programs, the test pattern, ALSA, the test tone.
-//! 6. `pipeline`: the threads from a source to its broadcast, motion detection, the privacy switch, and the recorder.
-//! 7. [`server`]: `auth`, `photos`, `sessions`, `dispatch`, `mqtt`, `rtc`, `rtsp` and `http`, in this order. It is handed
+//! 5. [`capture`]: sources of frames and audio: cameras, external programs, the test pattern, ALSA, the test tone; and the
+//!    speaker.
+//! 6. `pipeline`: the threads from a source to its broadcast, motion detection, the thread that plays what somebody says, the
+//!    privacy switch, and the recorder.
+//! 7. [`server`]: `auth`, `photos`, `sessions`, `floor`, `dispatch`, `mqtt`, `rtc`, `rtsp` and `http`, in this order. It is handed
 //!    subscriptions and handles, and imports neither `device` nor `capture`.
 //! 8. [`config`], [`app`], [`log`], [`cli`]: the program around it.
 //!

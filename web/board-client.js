@@ -10,7 +10,7 @@ import { storedDataSaver, storeDataSaver } from './data-saver.js';
 const MAX_MESSAGES = 100;
 
 /** Board events that are forwarded under their own names. */
-const FORWARDED = ['status', 'camera.changed', 'control.changed', 'devices.changed', 'notice'];
+const FORWARDED = ['status', 'camera.changed', 'control.changed', 'devices.changed', 'notice', 'talk'];
 
 /**
  * @typedef {import('./auth.js').Role} Role
@@ -68,6 +68,10 @@ export class BoardClient extends EventTarget {
     control.addEventListener('viewers', (event) => {
       this.viewers = /** @type {BoardEvent} */ (event).params;
       this.#notify(control);
+    });
+    control.addEventListener('talk', (event) => {
+      const { name } = /** @type {BoardEvent} */ (event).params;
+      if (this.status?.speaker) this.mergeStatus({ speaker: { ...this.status.speaker, talker: name } });
     });
     control.addEventListener('chat', (event) => {
       this.messages = [...this.messages, /** @type {BoardEvent} */ (event).params].slice(-MAX_MESSAGES);

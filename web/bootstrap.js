@@ -23,7 +23,8 @@ export function endpoint(camera) {
   return new URL(path, document.baseURI);
 }
 
-export const connection = new Connection(endpoint(requestedCamera));
+/** What is said to the board needs a microphone, which browsers grant to pages over HTTPS only. */
+export const connection = new Connection(endpoint(requestedCamera), { talk: navigator.mediaDevices !== undefined });
 
 /** Listens from the first message on: the board sends its initial events only once. */
 export const client = new BoardClient();

@@ -24,7 +24,7 @@ const GOOD_SESSION_MS = 10_000;
  */
 const FINAL_STATUS = [400, 401, 403, 404, 405, 406, 413, 415];
 
-/** Failures of a network that is away, or of a board: it is looked for until it answers. @type {import('./whep.js').Failure[]} */
+/** Failures of a network that is away, or of a board: it is looked for until it answers. @type {import('./signalling.js').Failure[]} */
 const AWAY = ['lost', 'unreachable', 'timeout'];
 
 /** How old an attempt is when an answer to another request shows that its own request was lost, in milliseconds. */
@@ -61,17 +61,21 @@ export class Connection extends EventTarget {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {string | URL} endpoint */
-  constructor(endpoint) {
+  /**
+   * @param {string | URL} endpoint
+   * @param {import('./whep.js').Options} [options] Of each session.
+   */
+  constructor(endpoint, options) {
     super();
     this.endpoint = endpoint;
+    this.options = options;
   }
 
   /** Connects now, unless already connected. */
   start() {
     if (this.session) return;
     clearTimeout(this.#timer);
-    const session = new WhepSession(this.endpoint);
+    const session = new WhepSession(this.endpoint, this.options);
     this.session = session;
     this.#setState('connecting');
     session.addEventListener('state', () => this.#onSessionState(session));

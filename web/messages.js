@@ -194,6 +194,7 @@ export function warnings({ state, camera, status, isOperator }, stalledSince) {
   if (camera?.fault && camera.state !== 'fault') active.push(isOperator ? texts.camera(camera.fault) : texts.cameraFault);
   else if (stalledSince && state === 'live') active.push(texts.stalled(stalledSince.toLocaleTimeString(locale())));
   if (status?.audio?.fault) active.push(isOperator ? texts.audio(status.audio.fault) : texts.audioFault);
+  if (status?.speaker?.fault) active.push(isOperator ? texts.speaker(status.speaker.fault) : texts.speakerFault);
   return active;
 }
 
@@ -205,6 +206,17 @@ export function patternLabel(camera) {
   if (!camera?.pattern) return '';
   const { pattern, noneFound } = t().warnings;
   return camera.device === 'pattern' ? pattern : noneFound;
+}
+
+/**
+ * Who talks; empty if nobody does.
+ * @param {Status | null} status
+ * @param {boolean} you Whether it is this viewer.
+ */
+export function talkerLabel(status, you) {
+  const talker = status?.speaker?.talker ?? null;
+  if (you) return t().talk.you;
+  return talker === null ? '' : t().talk.by(isolate(talker) || t().people.unnamed);
 }
 
 /**

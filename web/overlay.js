@@ -15,6 +15,7 @@ import { Notice } from './notice.js';
  * @property {boolean} signInRequired Whether the user has to sign in first.
  * @property {Date | null} stalledSince
  * @property {number} scale The zoom factor.
+ * @property {string} talker Who talks; empty if nobody does.
  */
 
 export class Overlay {
@@ -26,6 +27,7 @@ export class Overlay {
     this.cameraMenu = part('camera-menu');
     this.state = part('state');
     this.pattern = part('pattern');
+    this.talker = part('talker');
     this.warning = part('warning');
     this.noticeRoot = part('notice');
     this.notice = new Notice(this.noticeRoot);
@@ -38,7 +40,7 @@ export class Overlay {
   }
 
   /** @param {OverlayState} state */
-  show({ situation, connection, signInRequired, stalledSince, scale }) {
+  show({ situation, connection, signInRequired, stalledSince, scale, talker }) {
     const { camera } = situation;
     const shown = signInRequired ? null : message(situation);
     const active = signInRequired ? [] : warnings(situation, stalledSince);
@@ -49,6 +51,7 @@ export class Overlay {
     write(this.state, t().states[name]);
     this.#showName(situation);
     show(this.pattern, connected && !isPrivacyOn(situation) ? patternLabel(camera) : '');
+    show(this.talker, connected ? talker : '');
     show(this.warning, shown ? '' : active.join('. '));
     this.#showNotice(shown, connection);
     this.#showCompact(shown !== null && situation.fallback);
@@ -57,7 +60,7 @@ export class Overlay {
     write(this.resetZoom.querySelector('span'), zoomed);
     this.resetZoom.setAttribute('aria-label', t().page.zoomedLabel(zoomed));
     const mjpeg = situation.fallback ? ` ${t().page.mjpeg}` : '';
-    const announcement = shown ? `${shown.title}. ${shown.text}${mjpeg}` : [t().states[name], this.pattern.textContent, ...active].filter(Boolean).join('. ');
+    const announcement = shown ? `${shown.title}. ${shown.text}${mjpeg}` : [t().states[name], this.pattern.textContent, this.talker.textContent, ...active].filter(Boolean).join('. ');
     // Read by screen readers, once for each change.
     write(this.announcement, announcement);
   }

@@ -101,3 +101,14 @@ export class SessionStats {
     this.latency?.stop();
   }
 }
+
+/**
+ * How long a session took to start, in milliseconds since the offer was sent; null for what has not happened.
+ * @param {Readonly<import('./whep.js').Timing> | undefined} timing Undefined without a session.
+ * @param {number | null} firstFrameAt
+ */
+export function setupTimes(timing, firstFrameAt) {
+  const { posted, answered, connected } = timing ?? { posted: null, answered: null, connected: null };
+  const since = (/** @type {number | null} */ at) => (at === null || posted === null ? null : at - posted);
+  return { answered: since(answered), connected: since(connected), firstFrame: since(firstFrameAt) };
+}

@@ -37,11 +37,20 @@ const TIMEOUT_MS = 4_000;
  * @property {string | null} fault
  * @property {boolean} [encoding] Whether somebody hears it.
  *
+ * @typedef {object} Speaker
+ * @property {string} device
+ * @property {string | null} source
+ * @property {'off' | 'idle' | 'starting' | 'live' | 'fault'} state
+ * @property {string | null} fault
+ * @property {import('./auth.js').Role} allow The role that may talk.
+ * @property {string | null} talker The name of who talks.
+ *
  * @typedef {object} Status
  * @property {string} version
  * @property {number | null} uptime_seconds
  * @property {Camera[]} cameras
  * @property {Audio | null} audio
+ * @property {Speaker} [speaker]
  * @property {boolean} [privacy] Whether the privacy switch keeps cameras and microphone closed.
  * @property {boolean} [privacy_kept] Whether the state of the privacy switch is stored, so that a restart does not change it.
  * @property {number | null} viewers

@@ -8,18 +8,20 @@ import { element, write } from './elements.js';
 import { Fallback } from './fallback.js';
 import { Display } from './fullscreen.js';
 import { i18n, languages, setLocale, t, translate } from './i18n.js';
-import { boardNotice, isolate, sentence } from './messages.js';
+import { boardNotice, isolate, sentence, talkerLabel } from './messages.js';
 import { watchNetwork } from './network.js';
 import { Overlay } from './overlay.js';
 import { PageState } from './page-state.js';
 import { Panel } from './panel.js';
 import { Player } from './player.js';
-import { SessionStats } from './session-stats.js';
+import { SessionStats, setupTimes } from './session-stats.js';
 import { Settings } from './settings.js';
 import { listenToKeys } from './shortcuts.js';
 import { SignInForm } from './sign-in.js';
 import { StatsPanel } from './stats-panel.js';
 import { BoardStatus } from './status.js';
+import { TalkButton } from './talk-button.js';
+import { Talker } from './talker.js';
 import { Toasts } from './toasts.js';
 import { Toolbar } from './toolbar.js';
 import { ViewersPanel } from './viewers-panel.js';
@@ -54,6 +56,8 @@ const overlay = new Overlay();
 const fallback = new Fallback(element('mjpeg', HTMLImageElement));
 const zoom = new Zoom(part('player'), [video, fallback.image]);
 const toolbar = new Toolbar();
+const talker = new Talker(client, connection);
+const talkButton = new TalkButton(button('talk'), talker, toasts);
 const statsPanel = new StatsPanel(part('details-pane'));
 const viewersPanel = new ViewersPanel(part('people-pane'), client);
 const settings = new Settings(part('settings-pane'), element('camera', HTMLSelectElement), client);
@@ -63,7 +67,7 @@ const panes = {
   details: { button: button('details'), root: part('details-pane'), title: 'buttons.details.text' },
 };
 const panel = new Panel(part('panel'), part('panel-title'), button('panel-close'), Object.values(panes));
-const autoHide = new AutoHide(part('player'), () => connection.state !== 'live' || panel.open !== null);
+const autoHide = new AutoHide(part('player'), () => connection.state !== 'live' || panel.open !== null || talker.state !== 'idle');
 
 // The session: its stream goes to the player, its statistics come back.
 
@@ -102,14 +106,6 @@ async function readStats() {
 
 function isConnected() {
   return connection.state === 'live' || connection.state === 'interrupted';
-}
-
-/** Milliseconds since the offer was sent. */
-function setupTimes() {
-  const stats = state.sessionStats;
-  const { posted, answered, connected } = stats?.session.timing ?? { posted: null, answered: null, connected: null };
-  const since = (/** @type {number | null} */ at) => (at === null || posted === null ? null : at - posted);
-  return { answered: since(answered), connected: since(connected), firstFrame: since(stats ? player.firstFrameAt : null) };
 }
 
 // Signing in and out.
@@ -151,8 +147,10 @@ function currentCamera() {
   return board.camera(client.selected ?? state.requestedCamera);
 }
 
+const role = () => client.you?.role ?? auth.role;
+
 /** Whether to show what only the board's operators can use: its devices and its configuration. */
-const isOperator = () => (client.you?.role ?? auth.role) !== 'viewer';
+const isOperator = () => role() !== 'viewer';
 
 function render() {
   const camera = currentCamera();
@@ -171,9 +169,10 @@ function render() {
     interruptedFor: performance.now() - connection.since,
   };
   const { signInRequired } = auth;
-  overlay.show({ situation, connection, signInRequired, stalledSince: state.stalledSince, scale: zoom.scale });
+  overlay.show({ situation, connection, signInRequired, stalledSince: state.stalledSince, scale: zoom.scale, talker: talkerLabel(board.value, talker.state === 'talking') });
   settings.show(board.value, camera, client.selected ?? state.requestedCamera, !player.muted);
   renderToolbar();
+  talkButton.show({ connected: isConnected(), status: board.value, role: role() });
   display.keepAwake(connection.state === 'live');
   playButton.hidden = !(player.autoplayBlocked && isConnected());
   signOutButton.hidden = accountRow.hidden = !(auth.enabled && auth.role);
@@ -198,7 +197,7 @@ function panelData() {
   const stats = state.sessionStats;
   return {
     live: connection.state === 'live',
-    setup: setupTimes(),
+    setup: setupTimes(state.sessionStats?.session.timing, player.firstFrameAt),
     stats: stats?.stats ?? null,
     latency: stats?.latency?.read() ?? null,
     controlRoundTrip: stats?.clock.roundTrip ?? null,
@@ -320,7 +319,7 @@ connection.addEventListener('change', () => {
   if (connection.state === 'stopped') endSession();
   render();
 });
-for (const source of [fallback, zoom, board]) source.addEventListener('change', render);
+for (const source of [fallback, zoom, board, talker]) source.addEventListener('change', render);
 // A browser's own controls, such as those of picture in picture, unmute too.
 for (const source of [player, display, captures]) {
   source.addEventListener('change', () => {

@@ -10,6 +10,7 @@
  *     await session.connect();
  */
 
+import { endCode } from './end-code.js';
 import { IceMonitor } from './ice-diagnostics.js';
 import { addServers } from './ice-servers.js';
 import { setJitterBufferTarget, enableHeaderExtensions, addHeaderExtensions, askForStereo } from './receiver-hints.js';
@@ -53,6 +54,7 @@ const LINGER_MS = 1_000;
  * @typedef {object} Options
  * @property {Record<string, string>} [headers] Additional headers for each request, such as Authorization.
  * @property {RTCIceServer[]} [iceServers] STUN and TURN servers, in addition to those from the board.
+ * @property {boolean} [talk] Whether to offer to send audio too. The board's answer decides; see `talkSender`.
  *
  * @typedef {object} Timing Times from `performance.now()`, null until reached.
  * @property {number | null} posted The offer was sent.
@@ -86,6 +88,8 @@ export class WhepSession extends EventTarget {
   #peer = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
+  /** @type {RTCRtpTransceiver | null} */
+  #audio = null;
   /** @type {IceMonitor | null} */
   #monitor = null;
   /** @type {CandidateSender | null} */
@@ -131,6 +135,15 @@ export class WhepSession extends EventTarget {
   /** The data channel `control`, ordered and reliable. Null before `connect()`. */
   get channel() {
     return this.#channel;
+  }
+
+  /**
+   * Sends audio to the board once it has a track. Null if the session was not created with `talk`, and if the board takes none.
+   * @returns {RTCRtpSender | null}
+   */
+  get talkSender() {
+    const direction = this.#audio?.currentDirection;
+    return this.#audio && (direction === 'sendrecv' || direction === 'sendonly') ? this.#audio.sender : null;
   }
 
   /**
@@ -256,10 +269,9 @@ export class WhepSession extends EventTarget {
     const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers ?? [] });
     this.#peer = peer;
     this.#monitor = new IceMonitor(peer, () => this.#onSample());
-    for (const kind of ['video', 'audio']) {
-      const { receiver } = enableHeaderExtensions(peer.addTransceiver(kind, { direction: 'recvonly' }));
-      setJitterBufferTarget(receiver, 0);
-    }
+    const video = peer.addTransceiver('video', { direction: 'recvonly' });
+    this.#audio = peer.addTransceiver('audio', { direction: this.#options.talk ? 'sendrecv' : 'recvonly' });
+    for (const transceiver of [video, this.#audio]) setJitterBufferTarget(enableHeaderExtensions(transceiver).receiver, 0);
     this.#channel = peer.createDataChannel('control', { ordered: true });
     this.#channel.addEventListener('message', ({ data }) => {
       const reason = endCode(data);
@@ -380,20 +392,5 @@ export class WhepSession extends EventTarget {
     if (this.#state === state) return;
     this.#state = state;
     this.dispatchEvent(new Event('state'));
-  }
-}
-
-/**
- * The `code` of a `session.end` event, empty if it has none; null if the message is something else.
- * @param {unknown} data
- */
-function endCode(data) {
-  // Every message passes through here, snapshots too: only a possible match is parsed.
-  if (typeof data !== 'string' || !data.includes('session.end')) return null;
-  try {
-    const { method, params } = JSON.parse(data);
-    return method === 'session.end' ? String(params?.code ?? '') : null;
-  } catch {
-    return null;
   }
 }

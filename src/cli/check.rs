@@ -10,7 +10,7 @@ use crate::device::leds::LedTarget;
 use crate::media::motion;
 use crate::pipeline::recorder;
 use crate::pipeline::recorder::RecordingMode;
-use crate::server::auth::Mode;
+use crate::server::auth::{Mode, Role};
 use crate::server::http;
 use crate::server::http::Tls;
 use crate::server::mqtt;
@@ -71,6 +71,15 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         let gain = if audio.gain == Gain::Keep { String::new() } else { format!(", gain {}", audio.gain) };
         let muted = if audio.mute { ", muted" } else { "" };
         writeln!(out, "  audio   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
+    }
+    if config.speaker.device != "off" {
+        let speaker = &config.speaker;
+        let volume = if speaker.volume == Gain::Keep { String::new() } else { format!(", volume {}", speaker.volume) };
+        let who = match config.floor.allow {
+            Role::Viewer => "viewers may talk",
+            Role::Operator => "operators may talk",
+        };
+        writeln!(out, "  speaker device {}, half duplex{volume}, {who}", speaker.device)?;
     }
     publications(out, &config.publish)?;
     recording(out, &config.recording)?;
@@ -283,6 +292,7 @@ mod tests {
             "rtc.advertise = [\"203.0.113.5:4000\"]",
             "rtc.ice_servers = [{ urls = [\"stun:stun.example.org:3478\"] }]",
             "rtsp.listen = \":8554\"",
+            "speaker.device = \"auto\"",
         ] {
             assert_ne!(show(text), default, "{text}");
         }
@@ -331,6 +341,19 @@ mod tests {
             assert_ne!(show(&format!("mode = \"manual\"\n{more}")), default, "{more}");
         }
         assert!(show("mode = \"always\"").contains("  record  everything"));
+    }
+
+    #[test]
+    fn the_settings_of_a_speaker_show() {
+        let show = |more: &str| {
+            let text = format!("[speaker]\ndevice = \"hw:1\"\n{more}");
+            let mut out = Vec::new();
+            print(&mut out, Path::new("a.toml"), &Config::parse(&text, "a.toml").unwrap()).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(show("").contains("  speaker device hw:1, half duplex, operators may talk\n"), "{}", show(""));
+        let all = show("volume = \"70 %\"\nallow = \"viewer\"");
+        assert!(all.contains("  speaker device hw:1, half duplex, volume 70 %, viewers may talk\n"), "{all}");
     }
 
     #[test]

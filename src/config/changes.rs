@@ -3,6 +3,7 @@
 //! Applying them belongs to `app`.
 
 use super::Config;
+use crate::capture::audio::speaker;
 use crate::capture::{audio, camera};
 use crate::media::encoder;
 use crate::media::motion;
@@ -24,6 +25,8 @@ impl Config {
             auth: auth::Config { mode: self.auth.mode, ..new.auth.clone() },
             cameras: self.cameras_adopting(&new.cameras),
             audio: self.audio.clone(),
+            speaker: self.speaker.clone(),
+            floor: self.floor.clone(),
             rtc: rtc::Config { udp_port: self.rtc.udp_port, tcp: self.rtc.tcp, ..new.rtc.clone() },
             rtsp: self.rtsp.clone(),
             // It only matters at the start, so there is nothing to apply.
@@ -62,6 +65,8 @@ impl Config {
             auth,
             cameras,
             audio,
+            speaker,
+            floor,
             rtc,
             rtsp,
             privacy,
@@ -86,6 +91,14 @@ impl Config {
             keys.push("[[camera]]".into());
         }
         audio_keys(&mut keys, audio, &other.audio);
+        let speaker::Config { device, volume, mode } = speaker;
+        let differs = [
+            ("device", *device != other.speaker.device),
+            ("volume", *volume != other.speaker.volume),
+            ("mode", *mode != other.speaker.mode),
+            ("allow", *floor != other.floor),
+        ];
+        note(&mut keys, "speaker", &differs);
         rtc_keys(&mut keys, rtc, &other.rtc);
         note(&mut keys, "rtsp", &[("listen", rtsp.listen != other.rtsp.listen)]);
         note(&mut keys, "privacy", &[("on", privacy.on != other.privacy.on)]);
@@ -280,6 +293,11 @@ mod tests {
         bitrate = 32_000
         gain = "0 dB"
         mute = true
+        [speaker]
+        device = "auto"
+        volume = "50 %"
+        mode = "half"
+        allow = "viewer"
         [rtc]
         max_viewers = 5
         playout_delay_min = 10
@@ -377,10 +395,11 @@ mod tests {
             Some((section @ ("publish" | "led" | "button"), _)) => format!("[[{section}]]"),
             _ => key,
         };
-        // A section with keys of its own is compared by them.
+        // A section with keys of its own is compared by them, and of one there is only one value.
         let keys = super::super::keys();
         let is_section = |key: &str| keys.iter().any(|other| other.starts_with(&format!("{key}.")));
-        assert_eq!(named, keys.iter().filter(|key| !is_section(key)).cloned().map(whole).collect());
+        let compared = keys.iter().filter(|key| !is_section(key) && *key != "speaker.mode");
+        assert_eq!(named, compared.cloned().map(whole).collect());
         let two = Config { cameras: vec![video::Config::default(); 2], ..Config::default() };
         assert_eq!(old.differing(&two), ["[[camera]]"]);
     }

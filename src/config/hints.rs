@@ -24,6 +24,9 @@ pub(super) fn hint(section: &str, key: &str) -> Option<&'static str> {
         }
         ("audio", "enabled" | "enable" | "on") => "audio is on unless device = \"off\"",
         ("audio", "volume" | "level") => "the volume is gain, such as gain = \"12 dB\"",
+        ("speaker", "enabled" | "enable" | "on") => "a speaker is used unless device = \"off\"",
+        ("speaker", "gain" | "level") => "how loud it is is volume, such as volume = \"70 %\"",
+        ("speaker", "role" | "roles" | "who") => "who may talk is allow, such as allow = \"viewer\"",
         ("mqtt", "host" | "broker" | "server" | "port" | "address" | "enabled") => {
             "the broker is url, such as url = \"mqtt://192.168.1.10:1883\""
         }

@@ -22,9 +22,11 @@ pub use errors::Errors;
 use reader::{ConfigSection, Reader};
 
 use crate::capture::audio;
+use crate::capture::audio::speaker;
 use crate::device::{buttons, leds};
 use crate::pipeline::{privacy, recorder, video};
 use crate::server::auth;
+use crate::server::floor;
 use crate::server::http;
 use crate::server::mqtt;
 use crate::server::photos;
@@ -48,6 +50,10 @@ pub struct Config {
     pub cameras: Vec<video::Config>,
     /// The microphone.
     pub audio: audio::Config,
+    /// The speaker.
+    pub speaker: speaker::Config,
+    /// Who may talk through it.
+    pub floor: floor::Config,
     /// WebRTC.
     pub rtc: rtc::Config,
     /// The RTSP server.
@@ -77,6 +83,8 @@ impl Default for Config {
             auth: auth::Config::default(),
             cameras: vec![video::Config::default()],
             audio: audio::Config::default(),
+            speaker: speaker::Config::default(),
+            floor: floor::Config::default(),
             rtc: rtc::Config::default(),
             rtsp: rtsp::Config::default(),
             privacy: privacy::Config::default(),
@@ -182,6 +190,13 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         audio.number("bitrate", &mut config.bitrate, 6_000..=510_000, 1, "bit/s");
         audio.text("gain", &mut config.gain, &value::GAIN);
         audio.flag("mute", &mut config.mute);
+    });
+    reader.section("speaker", |section| {
+        let speaker = &mut config.speaker;
+        section.text("device", &mut speaker.device, &value::SPEAKER_DEVICE);
+        section.text("volume", &mut speaker.volume, &value::VOLUME);
+        section.text("mode", &mut speaker.mode, &value::TALK_MODE);
+        section.text("allow", &mut config.floor.allow, &value::ROLE);
     });
     reader.section("rtc", |rtc| {
         let config = &mut config.rtc;

@@ -10,10 +10,11 @@ use toml::de::DeValue;
 use tracing::Level;
 
 use crate::capture::audio::Gain;
+use crate::capture::audio::speaker::TalkMode;
 use crate::capture::camera::DeviceSelector;
 use crate::device::leds::Indicator;
 use crate::media::PixelFormat;
-use crate::server::auth::Mode;
+use crate::server::auth::{Mode, Role};
 use crate::server::rtc::Advertised;
 
 /// The longest name of a camera, in characters: it is part of URLs and shown on small screens.
@@ -115,6 +116,31 @@ pub const GAIN: ValueParser<Gain> = ValueParser {
     parse: parse_gain,
 };
 
+/// The device of the speaker: `auto`, `camera`, `default`, `off`, a card's id or the name of an ALSA device.
+pub const SPEAKER_DEVICE: ValueParser<String> = ValueParser {
+    name: "a speaker",
+    right: "off, auto, camera, default, the id of a sound card or an ALSA name, such as hw:1,0 (`porthole devices` lists them)",
+    parse: |text| if text == "tone" { None } else { parse_sound_device(text) },
+};
+
+/// The volume of the speaker.
+pub const VOLUME: ValueParser<Gain> = ValueParser {
+    name: "a volume",
+    right: "keep, or a number with its unit, such as \"-6 dB\" or \"70 %\"",
+    parse: parse_gain,
+};
+
+/// What the microphone does while somebody talks.
+pub const TALK_MODE: ValueParser<TalkMode> = ValueParser {
+    name: "a mode",
+    right: "half: the microphone is turned down while somebody talks",
+    parse: |text| (text == "half").then_some(TalkMode::Half),
+};
+
+/// A role.
+pub const ROLE: ValueParser<Role> =
+    ValueParser { name: "a role", right: "operator or viewer", parse: |text| text.parse().ok() };
+
 /// A directory; empty for the default.
 pub const DIRECTORY: ValueParser<Option<PathBuf>> = ValueParser {
     name: "a directory",
@@ -187,7 +213,7 @@ pub const LED: ValueParser<String> = ValueParser {
 /// What an LED indicates.
 pub const SHOW: ValueParser<Indicator> = ValueParser {
     name: "an LED indicator",
-    right: "ready, watched, fault, camera, privacy or recording",
+    right: "ready, watched, fault, camera, privacy, recording or talk",
     parse: |text| Indicator::ALL.into_iter().find(|show| show.name() == text),
 };
 

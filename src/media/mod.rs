@@ -4,6 +4,7 @@
 //!
 //! No device, no thread and no network belongs here.
 
+pub(crate) mod clock_drift;
 mod color;
 pub mod convert;
 pub mod encoder;
@@ -12,6 +13,7 @@ pub mod h264;
 pub mod motion;
 pub(crate) mod mp4;
 pub(crate) mod pacer;
+pub mod playout;
 pub(crate) mod scale;
 
 pub use color::Colorimetry;

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 
 pub use labels::{
     CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, IgnoreLabels, IgnoreReason, PublishLabel,
-    RejectLabels, RejectReason, SignIn, SignInOutcome, SkipCause, SkipLabels, ViewerLabel,
+    RejectLabels, RejectReason, SignIn, SignInOutcome, SkipCause, SkipLabels, TalkDrop, TalkDropLabels, ViewerLabel,
 };
 
 use crate::util::lock::Mutex;
@@ -72,6 +72,18 @@ pub struct Counters {
     pub audio_packets: Counter,
     /// Times that audio was lost between the microphone and the encoder.
     pub audio_gaps: Counter,
+    /// Whether somebody talks.
+    pub talking: Gauge,
+    /// Packets of talkers that were played.
+    pub talk_played: Counter,
+    /// Lost packets of talkers that the one after them made up for.
+    pub talk_recovered: Counter,
+    /// Times that a packet of a talker was missing and concealed.
+    pub talk_concealed: Counter,
+    /// Packets of talkers, or of viewers who may not talk, that were not played, by reason.
+    pub talk_dropped: Family<TalkDropLabels, Counter>,
+    /// Times that the speaker ran out of sound.
+    pub speaker_underruns: Counter,
     /// Viewers connected or connecting.
     pub viewers: Gauge,
     /// Viewers accepted since the start.
@@ -179,6 +191,12 @@ impl Metrics {
             redundant_audio: Counter::default(),
             audio_packets: Counter::default(),
             audio_gaps: Counter::default(),
+            talking: Gauge::default(),
+            talk_played: Counter::default(),
+            talk_recovered: Counter::default(),
+            talk_concealed: Counter::default(),
+            talk_dropped: Family::default(),
+            speaker_underruns: Counter::default(),
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),
             viewer_estimate: Family::default(),
@@ -222,6 +240,13 @@ impl Metrics {
     pub fn count_drop(&self, at: DropPoint, count: u64) {
         if count > 0 {
             self.dropped.get_or_create(&DropLabels { at }).inc_by(count);
+        }
+    }
+
+    /// Counts packets of talkers that were not played.
+    pub fn count_talk_drop(&self, why: TalkDrop, count: u64) {
+        if count > 0 {
+            self.talk_dropped.get_or_create(&TalkDropLabels { why }).inc_by(count);
         }
     }
 

@@ -121,6 +121,23 @@ pub struct Audio {
     pub encoding: bool,
 }
 
+/// The speaker, through which viewers talk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct SpeakerStatus {
+    /// The device as configured.
+    pub device: String,
+    /// The device in use or last used.
+    pub source: Option<String>,
+    /// Its state.
+    pub state: PipelineState,
+    /// Why nobody is heard.
+    pub fault: Option<String>,
+    /// The role that may talk.
+    pub allow: String,
+    /// Who talks.
+    pub talker: Option<String>,
+}
+
 /// The connection to the MQTT broker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Mqtt {
@@ -178,6 +195,8 @@ pub struct Status {
     pub cameras: Vec<CameraStatus>,
     /// The microphone.
     pub audio: Audio,
+    /// The speaker.
+    pub speaker: SpeakerStatus,
     /// Whether the privacy switch is on: cameras and microphone are closed, whoever watches.
     pub privacy: bool,
     /// Whether the state of the privacy switch is stored, so that a restart does not change it.
@@ -201,6 +220,7 @@ impl Default for Status {
         Self {
             cameras: Vec::new(),
             audio: Audio::default(),
+            speaker: SpeakerStatus::default(),
             privacy: false,
             privacy_kept: true,
             damaged_files: Vec::new(),
@@ -316,6 +336,11 @@ impl StatusPublisher {
     /// Changes the status of the microphone.
     pub fn audio(&self, change: impl FnOnce(&mut Audio)) {
         self.0.send_modify(|status| change(&mut status.audio));
+    }
+
+    /// Changes the status of the speaker.
+    pub fn speaker(&self, change: impl FnOnce(&mut SpeakerStatus)) {
+        self.0.send_modify(|status| change(&mut status.speaker));
     }
 
     /// Sets the state of the publication at `index`, and why it failed.

@@ -12,6 +12,7 @@ use crate::media::{AudioPacket, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::model::status::PipelineState;
+use crate::pipeline::ducking::{DuckedGain, Ducking};
 use crate::util::backoff::Backoff;
 use crate::util::broadcast::{Broadcast, Linger, Wake};
 use crate::util::thread::{MediaThread, set_nice};
@@ -64,13 +65,16 @@ impl Drop for Guard {
 /// When the thread or the Opus encoder cannot be created.
 pub fn start(
     microphone: Microphone,
+    ducking: Ducking,
     metrics: &Metrics,
     publisher: &status::StatusPublisher,
 ) -> anyhow::Result<(Broadcast<AudioPacket>, Guard)> {
     let audio = Broadcast::new(RING);
     // Before there can be demand.
     audio.demand().set_blocked(publisher.snapshot().privacy);
-    let packetizer = AudioPacketizer::new(microphone.config(), audio.clone(), metrics.clone(), publisher.clone())?;
+    let ducked = DuckedGain::new(ducking);
+    let packetizer =
+        AudioPacketizer::new(microphone.config(), audio.clone(), ducked, metrics.clone(), publisher.clone())?;
     let pipeline = Pipeline {
         microphone,
         packetizer,
@@ -249,8 +253,8 @@ mod tests {
         let publisher = status::StatusPublisher::new(status::Status::default());
         let config = Config { device: device.into(), ..Default::default() };
         let context = DeviceContext { pattern: false, camera: Box::new(|| None) };
-        let (audio, guard) =
-            start(Microphone::new(config, context), &Metrics::new(), &publisher).expect("should start");
+        let (audio, guard) = start(Microphone::new(config, context), Ducking::default(), &Metrics::new(), &publisher)
+            .expect("should start");
         (audio.subscribe(), guard, publisher)
     }
 

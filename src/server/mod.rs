@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub(crate) mod dispatch;
+pub(crate) mod floor;
 pub mod http;
 mod listen;
 pub(crate) mod mqtt;

@@ -11,8 +11,8 @@ const ORDER: [&str; 12] =
     ["util", "media", "model", "device", "capture", "pipeline", "server", "config", "app", "log", "cli", "main"];
 
 /// The same order inside `server`.
-const SERVER_ORDER: [&str; 10] =
-    ["auth", "photos", "publish_switches", "sessions", "dispatch", "mqtt", "rtc", "publish", "rtsp", "http"];
+const SERVER_ORDER: [&str; 11] =
+    ["auth", "photos", "publish_switches", "sessions", "floor", "dispatch", "mqtt", "rtc", "publish", "rtsp", "http"];
 
 /// The same order inside `server::rtc`. What is beside these folders may use all of them and be used by all.
 const RTC_ORDER: [&str; 5] = ["sdp", "mux", "ice", "rate", "session"];
@@ -29,7 +29,10 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["alsa"], &["src/capture/audio/alsa.rs", "src/capture/audio/alsa/"]),
     (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
     (&["rubato"], &["src/capture/audio/resample.rs"]),
-    (&["opus"], &["src/pipeline/audio.rs", "src/pipeline/audio/"]),
+    (
+        &["opus"],
+        &["src/media/playout/", "src/pipeline/audio.rs", "src/pipeline/audio/", "src/pipeline/speaker/tests.rs"],
+    ),
     (&["h264_reader"], &["src/media/h264/"]),
     (&["shiguredo_mp4"], &["src/media/mp4/"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/"]),

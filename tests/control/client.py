@@ -62,7 +62,7 @@ class Control:
 async def main(base, token=None):
     async with AsyncExitStack() as stack:
         stack.push_async_callback((peer := RTCPeerConnection()).close)  # else its threads outlive an error
-        peer.addTransceiver("video", direction="recvonly")
+        peer.addTransceiver("video", direction="recvonly"), peer.addTransceiver("audio")
         channel = peer.createDataChannel("control")
         control, opened = Control(channel), asyncio.Event()
         call, _ = control.call, channel.on("open", opened.set)
@@ -75,7 +75,7 @@ async def main(base, token=None):
         sent, times = time.time() * 1e3, await call("time.sync")
         # RFC 5905 section 8: how far the server's clock is ahead of ours.
         print("offset in ms:", (times["received"] - sent + times["sent"] - time.time() * 1e3) / 2)
-        for method in "controls.list status devices.list session.list session.status session.report video.keyframe video.pause video.resume photo.take".split():
+        for method in "controls.list status devices.list session.list session.status session.report video.keyframe video.pause video.resume photo.take talk.start talk.stop".split():
             await call(method)
         await call("camera.select", camera=second)
         assert (await control.event("camera.changed"))["camera"] in (first, second)

@@ -1,4 +1,5 @@
-//! A microphone on ALSA, as frames of 20 ms at 48 kHz, each with the capture time of its first sample.
+//! A microphone on ALSA, as frames of 20 ms at 48 kHz, each with the capture time of its first sample; a speaker is in
+//! `playback`.
 //!
 //! `open` negotiates what the card can do, `framer` cuts its samples into frames. Retrying after an error does not
 //! belong here.
@@ -7,20 +8,25 @@ mod cards;
 mod clock;
 mod mixer;
 mod open;
+mod playback;
 
 use std::time::{Duration, Instant};
 
 use alsa::pcm::PCM;
 
 pub use cards::{cards, list};
+pub use playback::AlsaPlayback;
 
 use self::open::{Opened, call_error};
-use super::clock_drift::DriftEstimate;
 use super::framer::Framer;
 use super::sample_format;
 use super::sample_format::Encoding;
-use super::{CaptureSource, Config, Error, FRAMES, SAMPLE_RATE};
+use super::{CaptureSource, Config, Error, FRAMES, SAMPLE_RATE, SoundRole};
+use crate::media::clock_drift::DriftEstimate;
 use crate::media::{PcmFrame, Timestamp};
+
+/// What is opened here.
+const ROLE: SoundRole = SoundRole::Microphone;
 
 /// How often to check whether a suspended device is back; meanwhile ALSA has nothing to wait on.
 const RESUME_POLL: Duration = Duration::from_millis(50);
@@ -63,15 +69,16 @@ impl AlsaCapture {
     /// See [`Error`].
     pub fn open(device: &str, config: &Config) -> Result<Self, Error> {
         let channels = config.channels.clamp(1, 2);
-        let opened = open::open(device, channels)?;
+        let opened = open::open(device, ROLE, channels)?;
         let Opened { pcm, rate, channels: device_channels, encoding, period, buffer, stamped } = opened;
+        // A longer one is read in frames.
+        let period = period.min((rate / FRAMES).max(1) as usize);
         let card = card_of(&pcm);
         if let Some(card) = card {
-            mixer::apply(card, device, config)?;
+            mixer::apply(card, device, ROLE, config.gain, !config.mute)?;
         }
-        pcm.start().map_err(|error| call_error(device, error))?;
-        let name = card.and_then(|card| alsa::Card::new(card).get_name().ok());
-        let label = name.map_or_else(|| device.to_owned(), |card| format!("{card} ({device})"));
+        pcm.start().map_err(|error| call_error(device, ROLE, error))?;
+        let label = label_of(card, device);
         tracing::info!(
             "{label}: {rate} Hz, {device_channels} channels of {}, {period} samples a period of {buffer}{}{}",
             encoding.name(),
@@ -149,12 +156,12 @@ impl AlsaCapture {
                 // Hardware that cannot resume is restarted, as after an overrun.
                 _ => tracing::debug!("{}: the device was suspended, audio was lost", self.label),
             },
-            _ => return Err(call_error(&self.device, error)),
+            _ => return Err(call_error(&self.device, ROLE, error)),
         }
         self.framer.restart();
         // Some drivers continue by themselves after a resume and refuse to be started twice; stopping them never fails.
         let _ = self.pcm.drop();
-        self.pcm.prepare().and_then(|()| self.pcm.start()).map_err(|error| call_error(&self.device, error))
+        self.pcm.prepare().and_then(|()| self.pcm.start()).map_err(|error| call_error(&self.device, ROLE, error))
     }
 
     fn log_clock(&mut self) {
@@ -196,6 +203,12 @@ impl CaptureSource for AlsaCapture {
             }
         }
     }
+}
+
+/// The name of a device for people.
+fn label_of(card: Option<i32>, device: &str) -> String {
+    let name = card.and_then(|card| alsa::Card::new(card).get_name().ok());
+    name.map_or_else(|| device.to_owned(), |card| format!("{card} ({device})"))
 }
 
 /// The number of the card, where the device is one.

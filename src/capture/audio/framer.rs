@@ -1,14 +1,14 @@
 //! Turns what a sound card delivers, at its own rate and by its own clock, into frames of 20 ms by the system clock.
 //!
 //! The frames lie on a grid of full seconds, each ending where the next begins, so that silence inserted for a lost
-//! device lies on the same grid. Pure; time is an argument. The clocks are compared in `clock_drift`.
+//! device lies on the same grid. Pure; time is an argument. The clocks are compared in `media::clock_drift`.
 
 use std::time::Duration;
 
 use super::FRAMES;
-use super::clock_drift::{ClockDrift, DriftEstimate};
 use super::resample::{Resample, Resampler};
 use super::sample_format::to_i16;
+use crate::media::clock_drift::{ClockDrift, DriftEstimate};
 use crate::media::pacer::FrameClock;
 use crate::media::{PcmFrame, Timestamp};
 

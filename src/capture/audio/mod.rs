@@ -1,14 +1,15 @@
-//! Audio sources: the trait that each implements, the configuration and errors they share, and the choice of the
-//! microphone.
+//! Audio sources and sinks: the traits that they implement, the configuration and errors they share, and the choice of the
+//! microphone; that of the speaker is in `speaker`.
 //!
-//! A source lives on its own thread and blocks there. Encoding does not belong here.
+//! A source or sink lives on its own thread and blocks there. Encoding and decoding do not belong here.
 
 mod alsa;
-mod clock_drift;
+mod feeder;
 mod framer;
 mod resample;
 mod sample_format;
 mod select;
+pub mod speaker;
 pub mod test_tone;
 
 use std::fmt;
@@ -52,7 +53,7 @@ impl Default for Config {
     }
 }
 
-/// The gain of the sound card's input.
+/// The gain of the sound card's input, or the volume of its output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Gain {
     /// Unchanged.
@@ -74,7 +75,43 @@ impl fmt::Display for Gain {
     }
 }
 
-/// Why a microphone delivers no audio.
+/// What a sound device is used as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoundRole {
+    /// A source.
+    Microphone,
+    /// A sink.
+    Speaker,
+}
+
+impl SoundRole {
+    /// The key of its device in the configuration.
+    fn device_key(self) -> &'static str {
+        match self {
+            Self::Microphone => "audio.device",
+            Self::Speaker => "speaker.device",
+        }
+    }
+
+    /// How loud it is, as the last part of the key in the configuration.
+    fn level(self) -> &'static str {
+        match self {
+            Self::Microphone => "gain",
+            Self::Speaker => "volume",
+        }
+    }
+}
+
+impl fmt::Display for SoundRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Microphone => "microphone",
+            Self::Speaker => "speaker",
+        })
+    }
+}
+
+/// Why a microphone delivers no audio, or a speaker plays none.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such device.
@@ -84,28 +121,36 @@ pub enum Error {
         device: String,
     },
     /// Another program holds the device.
-    #[error("open {device}: busy; another program holds the microphone (fuser -v /dev/snd/*)")]
+    #[error("open {device}: busy; another program holds the {role} (fuser -v /dev/snd/*)")]
     Busy {
         /// The device's name.
         device: String,
+        /// What it is.
+        role: SoundRole,
     },
     /// The device was unplugged while in use.
-    #[error("{device}: unplugged; plug the microphone in again")]
+    #[error("{device}: unplugged; plug the {role} in again")]
     Unplugged {
         /// The device's name.
         device: String,
+        /// What it is.
+        role: SoundRole,
     },
-    /// The camera's own microphone is configured, and there is none.
-    #[error("the camera {what}; name a sound card in audio.device (`porthole devices` lists them)")]
+    /// The camera's own device is configured, and there is none.
+    #[error("the camera {what}; name a sound card in {} (`porthole devices` lists them)", .role.device_key())]
     Camera {
         /// What is wrong with it.
         what: String,
+        /// Of which device.
+        role: SoundRole,
     },
-    /// The sound card does not support the configured gain.
-    #[error("{device}: gain {requested} is not supported; {supported}")]
+    /// The sound card does not support the configured gain or volume.
+    #[error("{device}: {} {requested} is not supported; {supported}", .role.level())]
     Gain {
         /// The device's name.
         device: String,
+        /// What it is.
+        role: SoundRole,
         /// What was requested.
         requested: String,
         /// What the card supports instead.
@@ -146,7 +191,7 @@ pub struct Microphone {
 impl Microphone {
     /// The microphone that `config` means.
     pub fn new(config: Config, context: DeviceContext) -> Self {
-        Self { selector: AudioSelector::new(&config.device), config, context }
+        Self { selector: AudioSelector::new(&config.device, SoundRole::Microphone), config, context }
     }
 
     /// Opens the configured device: for `auto` the first ALSA capture device, or if there is none, the tone if the

@@ -1,16 +1,16 @@
-//! From the sound card's rate to 48 kHz, at a ratio that follows the card's drifting clock; hides the crate `rubato`.
+//! From a sound card's rate to 48 kHz and back, at a ratio that follows the card's drifting clock; hides the crate `rubato`.
 //!
 //! A windowed sinc of 64 points is used at every ratio, also near 1. Measured with a sine: the noise lies 139 dB below a
 //! tone of 1 kHz and 107 dB below one of 10 kHz, from 44.1 kHz as from 48 kHz, which is below the last of 16 bits; it takes
 //! 0.2 % of a core of a PC in mono. ALSA's plug layer interpolates linearly (62 and 20 dB) and cannot follow a clock; a cubic
 //! interpolator would take a sixth of the time but hisses audibly, 34 dB below a tone of 10 kHz.
 //!
-//! Which ratio it shall be is decided in `drift`.
+//! Which ratio it shall be is decided in `media::clock_drift`.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, FixedAsync, Resampler as _, SincInterpolationParameters, SincInterpolationType, WindowFunction};
 
-use super::{FRAME_SAMPLES, SAMPLE_RATE};
+use super::{FRAME_SAMPLES, FRAMES, SAMPLE_RATE};
 
 /// Points of the filter: with them it is flat to 15 kHz at 44.1 kHz.
 const POINTS: usize = 64;
@@ -19,7 +19,7 @@ const POINTS: usize = 64;
 /// the error below the last of 16 bits, in 32 kB that fit a small processor's cache.
 const BETWEEN: usize = 128;
 
-/// How far the ratio may be from its nominal value, as a factor: more than `drift` ever asks for.
+/// How far the ratio may be from its nominal value, as a factor: more than `clock_drift` ever asks for.
 const LEEWAY: f64 = 1.01;
 
 /// What changes the rate, so that the clocks can be tested through hours without computing each sample.
@@ -36,24 +36,38 @@ pub(super) trait Resample {
     fn reset(&mut self);
 }
 
-/// Turns audio of any rate into frames of 20 ms at 48 kHz.
+/// Turns audio of one rate into frames of another.
 pub(super) struct Resampler {
     inner: Async<f32>,
     channels: usize,
+    frame: usize,
     output: Vec<f32>,
 }
 
 impl Resampler {
-    /// From `rate` hertz, at least one, in interleaved `channels`.
+    /// From `rate` hertz, at least one, in interleaved `channels` to frames of 20 ms at 48 kHz.
     pub(super) fn new(rate: u32, channels: usize) -> Self {
+        Self::with_frame(f64::from(SAMPLE_RATE) / f64::from(rate.max(1)), FRAME_SAMPLES, channels)
+    }
+
+    /// From one channel at 48 kHz to frames of 20 ms at `rate` hertz.
+    pub(super) fn to(rate: u32) -> Self {
+        Self::with_frame(f64::from(rate.max(1)) / f64::from(SAMPLE_RATE), frame_at(rate), 1)
+    }
+
+    fn with_frame(ratio: f64, frame: usize, channels: usize) -> Self {
         let filter = SincInterpolationParameters::new(POINTS, WindowFunction::Blackman2)
             .oversampling_factor(BETWEEN)
             .interpolation(SincInterpolationType::Linear);
-        let ratio = f64::from(SAMPLE_RATE) / f64::from(rate.max(1));
-        let inner = Async::new_sinc(ratio, LEEWAY, &filter, FRAME_SAMPLES, channels, FixedAsync::Output)
+        let inner = Async::new_sinc(ratio, LEEWAY, &filter, frame, channels, FixedAsync::Output)
             .expect("a positive ratio and a frame of samples should make a resampler");
-        Self { inner, channels, output: vec![0.0; FRAME_SAMPLES * channels] }
+        Self { inner, channels, frame, output: vec![0.0; frame * channels] }
     }
+}
+
+/// Samples of a frame of 20 ms at `rate` hertz.
+pub(super) fn frame_at(rate: u32) -> usize {
+    (rate / FRAMES).max(1) as usize
 }
 
 impl Resample for Resampler {
@@ -67,7 +81,7 @@ impl Resample for Resampler {
         let needs = self.needs();
         let whole = "a frame's worth of samples should be there";
         let input = InterleavedSlice::new(input, self.channels, needs).expect(whole);
-        let mut output = InterleavedSlice::new_mut(&mut self.output, self.channels, FRAME_SAMPLES).expect(whole);
+        let mut output = InterleavedSlice::new_mut(&mut self.output, self.channels, self.frame).expect(whole);
         self.inner.process_into_buffer(&input, &mut output, None).expect(whole);
         &self.output
     }
@@ -140,6 +154,26 @@ mod tests {
             // A card that is 200 ppm fast by its own count: the pitch falls by as much.
             let steered = signal_to_noise(&resampled(rate, hertz, 1.0002), hertz / 1.0002);
             assert!(steered > least, "{hertz} Hz from {rate} Hz, stretched: {steered:.1} dB");
+        }
+    }
+
+    #[test]
+    fn tones_for_a_speaker_of_another_rate_keep_their_pitch() {
+        for (rate, hertz) in [(44_100, 1_000.0), (16_000, 1_000.0), (96_000, 10_000.0), (8_000, 440.0)] {
+            let mut resampler = Resampler::to(rate);
+            let phase = TAU * hertz / f64::from(SAMPLE_RATE);
+            let input: Vec<f32> = (0..2 * SAMPLE_RATE).map(|at| (0.5 * (phase * f64::from(at)).sin()) as f32).collect();
+            let (mut at, mut output) = (0, Vec::new());
+            while input.len() - at >= resampler.needs() {
+                let needs = resampler.needs();
+                let frame = resampler.frame(&input[at..at + needs]);
+                assert_eq!(frame.len(), rate as usize / 50);
+                output.extend(frame.iter().map(|sample| f64::from(*sample)));
+                at += needs;
+            }
+            // As if it had been played at 48 kHz.
+            let clean = signal_to_noise(&output[rate as usize / 10..], hertz * 48_000.0 / f64::from(rate));
+            assert!(clean > 90.0, "{hertz} Hz to {rate} Hz: {clean:.1} dB");
         }
     }
 

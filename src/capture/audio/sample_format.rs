@@ -1,4 +1,4 @@
-//! Converts samples from a sound card's format to our own: floats from -1 to 1 in one or two channels.
+//! Converts samples from a sound card's format to our own, floats from -1 to 1 in one or two channels, and back.
 //!
 //! Pure. The card's format is negotiated in `alsa`; changing the rate belongs to `resample`.
 
@@ -55,6 +55,33 @@ impl Encoding {
             }
             _ => 0.0,
         }
+    }
+
+    /// A sample in its first [`bytes`](Self::bytes) bytes.
+    fn write(self, sample: f32) -> [u8; 4] {
+        /// Full scale of 24 and 32 bit. The casts saturate; what is no number becomes 0.
+        const FULL: (f32, f64) = (8_388_608.0, 2_147_483_648.0);
+        match self {
+            Self::S16 => {
+                let [a, b] = to_i16(sample).to_le_bytes();
+                [a, b, 0, 0]
+            }
+            Self::S24Packed | Self::S24 => {
+                let value = (sample * FULL.0).round() as i32;
+                value.clamp(-(1 << 23), (1 << 23) - 1).to_le_bytes()
+            }
+            Self::S32 => ((f64::from(sample) * FULL.1).round() as i32).to_le_bytes(),
+            Self::F32 => (if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }).to_le_bytes(),
+        }
+    }
+}
+
+/// Appends the samples of one channel to `data` in `encoding`, in each of `channels` channels: all speakers of a card play the
+/// same. What is louder than full scale is cut there.
+pub(super) fn write(data: &mut Vec<u8>, samples: &[f32], encoding: Encoding, channels: usize) {
+    for sample in samples {
+        let bytes = encoding.write(*sample);
+        (0..channels).for_each(|_| data.extend_from_slice(&bytes[..encoding.bytes()]));
     }
 }
 
@@ -114,6 +141,20 @@ mod tests {
             assert_eq!(read(&[0, low, high, 0x5a], Encoding::S24, 1, 1), [value]);
             assert_eq!(read(&[0, 0, low, high], Encoding::S32, 1, 1), [value]);
             assert_eq!(read(&float, Encoding::F32, 1, 1), [value]);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_from_all_channels() {
+        let samples = [0.0, 0.5, -0.25, 1.0, -1.0, 2.0, f32::NAN];
+        for encoding in [Encoding::S16, Encoding::S24Packed, Encoding::S24, Encoding::S32, Encoding::F32] {
+            for channels in [1, 2, 6] {
+                let mut data = Vec::new();
+                write(&mut data, &samples, encoding, channels);
+                assert_eq!(data.len(), samples.len() * channels * encoding.bytes());
+                let expected = [0, 16_384, -8_192, i16::MAX, i16::MIN, i16::MAX, 0];
+                assert_eq!(read(&data, encoding, channels, 1), expected, "{encoding:?} in {channels} channels");
+            }
         }
     }
 

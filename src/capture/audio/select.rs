@@ -1,15 +1,15 @@
-//! Which microphone is meant: the names in the configuration, and the same microphone again when it comes back.
+//! Which microphone or speaker is meant: the names in the configuration, and the same device again when it comes back.
 //!
-//! A sound card's number, and sometimes its id, changes with every replug, so a microphone that was found is identified
-//! by its USB ids or the card's id. All but [`AudioSelector::cards`] is pure. Opening does not belong here.
+//! A sound card's number, and sometimes its id, changes with every replug, so a device that was found is identified by its
+//! USB ids or the card's id. All but [`AudioSelector::cards`] is pure. Opening does not belong here.
 
 use std::fmt;
 use std::path::Path;
 
-use super::{Error, alsa};
+use super::{Error, SoundRole, alsa};
 use crate::device::sysfs;
 use crate::device::sysfs::UsbDevice;
-use crate::model::inventory::SoundCardInfo;
+use crate::model::inventory::{SoundCardInfo, SoundDeviceInfo};
 
 /// What a configured name may refer to besides sound cards; evaluated each time the device is opened.
 pub struct DeviceContext {
@@ -32,11 +32,11 @@ pub(super) enum AudioTarget {
     Device(String),
     /// The built-in tone.
     Tone,
-    /// Nothing: `auto` found no microphone.
+    /// Nothing: `auto` found no device.
     Nothing,
 }
 
-/// The identity of a microphone, wherever it is plugged in.
+/// The identity of a device, wherever it is plugged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Identity {
     Usb {
@@ -56,13 +56,17 @@ pub(super) struct Card {
     usb: Option<UsbDevice>,
     /// The name of its first capture device.
     captures: Option<String>,
+    /// The name of its first playback device.
+    plays: Option<String>,
 }
 
 impl Card {
     fn new(info: SoundCardInfo) -> Self {
         let usb = sysfs::usb_device(Path::new(&format!("/sys/class/sound/card{}", info.index)));
-        let captures = info.devices.into_iter().find(|device| device.captures).map(|device| device.name);
-        Self { index: info.index, id: info.id, usb, captures }
+        let first =
+            |fits: fn(&&SoundDeviceInfo) -> bool| info.devices.iter().find(fits).map(|device| device.name.clone());
+        let (captures, plays) = (first(|device| device.captures), first(|device| device.plays));
+        Self { index: info.index, id: info.id, usb, captures, plays }
     }
 
     fn identity(&self) -> Identity {
@@ -72,24 +76,33 @@ impl Card {
         }
     }
 
+    /// The name of its first device that can be used so.
+    fn device(&self, role: SoundRole) -> Option<String> {
+        match role {
+            SoundRole::Microphone => self.captures.clone(),
+            SoundRole::Speaker => self.plays.clone(),
+        }
+    }
+
     /// Whether the card part of a name refers to this card.
     fn is(&self, reference: &str) -> bool {
         reference == self.id || reference.parse() == Ok(self.index)
     }
 }
 
-/// Finds the configured microphone, and the same one every time after.
+/// Finds the configured microphone or speaker, and the same one every time after.
 #[derive(Debug)]
 pub(super) struct AudioSelector {
     device: String,
-    /// The microphone that was opened last, and its card's id.
+    role: SoundRole,
+    /// The device that was opened last, and its card's id.
     last_opened: Option<(Identity, String)>,
 }
 
 impl AudioSelector {
     /// A selector for the configured `device`.
-    pub(super) fn new(device: &str) -> Self {
-        Self { device: device.into(), last_opened: None }
+    pub(super) fn new(device: &str, role: SoundRole) -> Self {
+        Self { device: device.into(), role, last_opened: None }
     }
 
     /// The sound cards that there are now.
@@ -101,19 +114,20 @@ impl AudioSelector {
     ///
     /// # Errors
     ///
-    /// When the microphone is not among `cards`: [`Error::NotFound`], [`Error::Unplugged`] if it was there before, or
+    /// When the device is not among `cards`: [`Error::NotFound`], [`Error::Unplugged`] if it was there before, or
     /// [`Error::Camera`].
     pub(super) fn find(&self, cards: &[Card], context: &DeviceContext) -> Result<AudioTarget, Error> {
         match self.device.as_str() {
-            "tone" => Ok(AudioTarget::Tone),
+            "tone" if self.role == SoundRole::Microphone => Ok(AudioTarget::Tone),
             "off" => Ok(AudioTarget::Nothing),
-            "camera" => camera_microphone(cards, (context.camera)()).map(AudioTarget::Device),
-            "auto" => match (&self.last_opened, cards.iter().find_map(|card| card.captures.clone())) {
+            "camera" => self.of_camera(cards, (context.camera)()).map(AudioTarget::Device),
+            "auto" => match (&self.last_opened, cards.iter().find_map(|card| card.device(self.role))) {
                 (Some(_), _) => {
-                    self.same_card(cards)?.captures.clone().ok_or_else(|| self.unplugged()).map(AudioTarget::Device)
+                    let device = self.same_card(cards)?.device(self.role);
+                    device.ok_or_else(|| self.unplugged()).map(AudioTarget::Device)
                 }
                 (None, Some(name)) => Ok(AudioTarget::Device(name)),
-                (None, None) if context.pattern => Ok(AudioTarget::Tone),
+                (None, None) if context.pattern && self.role == SoundRole::Microphone => Ok(AudioTarget::Tone),
                 (None, None) => Ok(AudioTarget::Nothing),
             },
             name => self.by_name(name, cards).map(AudioTarget::Device),
@@ -130,7 +144,7 @@ impl AudioSelector {
         }
     }
 
-    /// Forgets the microphone that was opened last if it is unplugged, so that the name is resolved again.
+    /// Forgets the device that was opened last if it is unplugged, so that the name is resolved again.
     pub(super) fn forget_if_unplugged(&mut self, cards: impl FnOnce() -> Vec<Card>) {
         if self.last_opened.is_some() && self.same_card(&cards()).is_err() {
             self.last_opened = None;
@@ -152,7 +166,7 @@ impl AudioSelector {
         }
     }
 
-    /// The card of the microphone that was opened before; of several with the same identity the one with the same id.
+    /// The card of the device that was opened before; of several with the same identity the one with the same id.
     fn same_card<'c>(&self, cards: &'c [Card]) -> Result<&'c Card, Error> {
         let Some((identity, id)) = &self.last_opened else { return Err(self.unplugged()) };
         let same = || cards.iter().filter(|card| card.identity() == *identity);
@@ -164,25 +178,25 @@ impl AudioSelector {
             Some((_, id)) => format!("{} ({id})", self.device),
             None => self.device.clone(),
         };
-        Error::Unplugged { device }
+        Error::Unplugged { device, role: self.role }
     }
-}
 
-/// The first capture device of the sound card that is the same USB device as the camera.
-fn camera_microphone(cards: &[Card], camera: Option<UsbDevice>) -> Result<String, Error> {
-    let camera = camera.ok_or_else(|| Error::Camera { what: "is not connected, or not on USB".into() })?;
-    let cards = cards.iter().filter(|card| card.usb.as_ref().is_some_and(|usb| usb.path == camera.path));
-    cards
-        .into_iter()
-        .find_map(|card| card.captures.clone())
-        .ok_or_else(|| Error::Camera { what: format!("(USB {}:{}) has no microphone", camera.vendor, camera.product) })
+    /// The first device of the sound card that is the same USB device as the camera.
+    fn of_camera(&self, cards: &[Card], camera: Option<UsbDevice>) -> Result<String, Error> {
+        let role = self.role;
+        let error = |what| Error::Camera { what, role };
+        let camera = camera.ok_or_else(|| error("is not connected, or not on USB".into()))?;
+        let mut cards = cards.iter().filter(|card| card.usb.as_ref().is_some_and(|usb| usb.path == camera.path));
+        let device = cards.find_map(|card| card.device(role));
+        device.ok_or_else(|| error(format!("(USB {}:{}) has no {role}", camera.vendor, camera.product)))
+    }
 }
 
 /// Splits an ALSA name around its card: `hw:1,0` is `hw:`, `1` and `,0`. `None` if it names no card.
 fn split_card(name: &str) -> Option<(&str, &str, &str)> {
     let (kind, arguments) = name.split_once(':')?;
     // The first argument of these is a card; that of others (`plug:`, `file:`) is not.
-    if !["hw", "plughw", "dsnoop", "sysdefault", "default", "front"].contains(&kind) {
+    if !["hw", "plughw", "dsnoop", "dmix", "sysdefault", "default", "front", "hdmi"].contains(&kind) {
         return None;
     }
     let start = match arguments.find("CARD=") {
@@ -206,7 +220,8 @@ mod tests {
             product: "082d".into(),
             serial: (!serial.is_empty()).then(|| serial.into()),
         });
-        Card { index, id: id.into(), usb, captures: Some(format!("plughw:CARD={id},DEV=0")) }
+        let device = Some(format!("plughw:CARD={id},DEV=0"));
+        Card { index, id: id.into(), usb, captures: device.clone(), plays: device }
     }
 
     fn alone() -> DeviceContext {
@@ -219,7 +234,7 @@ mod tests {
 
     /// What is opened of `before`, and then of `after`.
     fn twice(device: &str, before: &[Card], after: &[Card]) -> (AudioTarget, Result<AudioTarget, String>) {
-        let mut selector = AudioSelector::new(device);
+        let mut selector = AudioSelector::new(device, SoundRole::Microphone);
         let first = selector.find(before, &alone()).expect("should find");
         selector.opened(&first, before);
         (first, selector.find(after, &alone()).map_err(|error| error.to_string()))
@@ -227,7 +242,7 @@ mod tests {
 
     #[test]
     fn auto_is_resolved_at_each_open() {
-        let selector = AudioSelector::new("auto");
+        let selector = AudioSelector::new("auto", SoundRole::Microphone);
         let mut speaker = card(0, "HDMI", None);
         speaker.captures = None;
         let pattern = DeviceContext { pattern: true, ..alone() };
@@ -266,7 +281,7 @@ mod tests {
         assert_eq!(twice("auto", &first, &second).1, Ok(device("plughw:CARD=C920,DEV=0")));
         assert!(twice("auto", &first, &second[..1]).1.is_err(), "another one is not taken for it");
 
-        let mut selector = AudioSelector::new("auto");
+        let mut selector = AudioSelector::new("auto", SoundRole::Microphone);
         selector.opened(&device("plughw:CARD=C920,DEV=0"), &first);
         selector.forget_if_unplugged(|| second.clone());
         assert_eq!(selector.find(&second, &alone()).expect("should find"), device("plughw:CARD=C920,DEV=0"));
@@ -290,7 +305,7 @@ mod tests {
             pattern: false,
             camera: Box::new(move || card(0, "", Some((path, ""))).usb),
         };
-        let selector = AudioSelector::new("camera");
+        let selector = AudioSelector::new("camera", SoundRole::Microphone);
         assert_eq!(selector.find(&cards, &at("/usb/1")).expect("should find"), device("plughw:CARD=C920,DEV=0"));
         let deaf = selector.find(&cards, &at("/usb/3")).expect_err("has none").to_string();
         assert!(deaf.starts_with("the camera (USB 046d:082d) has no microphone; "), "{deaf}");
@@ -299,12 +314,41 @@ mod tests {
     }
 
     #[test]
+    fn a_speaker_is_found_among_what_plays() {
+        let (mut mic, mut both) = (card(0, "Mic", None), card(1, "Headset", Some(("/usb/1", ""))));
+        mic.plays = None;
+        both.plays = Some("plughw:CARD=Headset,DEV=1".into());
+        let cards = [mic, both];
+        let selector = AudioSelector::new("auto", SoundRole::Speaker);
+        let found = selector.find(&cards, &alone()).expect("should find");
+        assert_eq!(found, device("plughw:CARD=Headset,DEV=1"));
+        let pattern = DeviceContext { pattern: true, ..alone() };
+        assert_eq!(selector.find(&cards[..1], &pattern).expect("should decide"), AudioTarget::Nothing);
+        let camera = DeviceContext { pattern: false, camera: Box::new(|| card(0, "", Some(("/usb/2", ""))).usb) };
+        let silent = AudioSelector::new("camera", SoundRole::Speaker).find(&cards, &camera).expect_err("has none");
+        assert_eq!(
+            silent.to_string(),
+            "the camera (USB 046d:082d) has no speaker; name a sound card in speaker.device (`porthole devices` lists them)"
+        );
+        let mut selector = AudioSelector::new("hw:1,1", SoundRole::Speaker);
+        selector.opened(&device("hw:1,1"), &cards);
+        let away = selector.find(&cards[..1], &alone()).expect_err("is away").to_string();
+        assert_eq!(away, "hw:1,1 (Headset): unplugged; plug the speaker in again");
+    }
+
+    #[test]
     fn other_names_are_passed_to_alsa() {
         let cards = [card(0, "C920", None)];
         for name in ["default", "null", "plug:'hw:0'", "pulse", "file:x,raw", "hw", "hw:", "hw:DEV=0", "c920"] {
             assert_eq!(twice(name, &cards, &cards), (device(name), Ok(device(name))));
         }
-        assert_eq!(AudioSelector::new("tone").find(&[], &alone()).expect("should decide"), AudioTarget::Tone);
-        assert_eq!(AudioSelector::new("off").find(&[], &alone()).expect("should decide"), AudioTarget::Nothing);
+        assert_eq!(
+            AudioSelector::new("tone", SoundRole::Microphone).find(&[], &alone()).expect("should decide"),
+            AudioTarget::Tone
+        );
+        assert_eq!(
+            AudioSelector::new("off", SoundRole::Microphone).find(&[], &alone()).expect("should decide"),
+            AudioTarget::Nothing
+        );
     }
 }

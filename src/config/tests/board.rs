@@ -85,11 +85,7 @@ fn invalid_leds_and_buttons_are_reported() {
         ),
         (
             "[[led]]\ngpio = 1\nshow = \"all\"",
-            ":3: led[0].show = \"all\": not an LED indicator; ready, watched, fault, camera, privacy or recording",
-        ),
-        (
-            "[[led]]\ngpio = 1\nshow = \"talk\"",
-            ":3: led[0].show = \"talk\": not an LED indicator; ready, watched, fault, camera, privacy or recording",
+            ":3: led[0].show = \"all\": not an LED indicator; ready, watched, fault, camera, privacy, recording or talk",
         ),
         ("[[button]]\npress = \"privacy.toggle\"", ":1: button[0].gpio: missing; the number of the button's pin"),
         (

@@ -20,11 +20,14 @@ pub enum Indicator {
     Privacy,
     /// That something is recorded: lit; that it cannot be stored: its code.
     Recording,
+    /// That somebody talks through the speaker: lit.
+    Talk,
 }
 
 impl Indicator {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Ready, Self::Watched, Self::Fault, Self::Camera, Self::Privacy, Self::Recording];
+    pub const ALL: [Self; 7] =
+        [Self::Ready, Self::Watched, Self::Fault, Self::Camera, Self::Privacy, Self::Recording, Self::Talk];
 
     /// As it is called in the configuration.
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Indicator {
             Self::Camera => "camera",
             Self::Privacy => "privacy",
             Self::Recording => "recording",
+            Self::Talk => "talk",
         }
     }
 
@@ -63,6 +67,7 @@ impl Indicator {
                 Some(recording) => lit(recording.cameras.iter().any(|camera| camera.recording)),
                 None => LedPattern::Off,
             },
+            Self::Talk => lit(status.speaker.talker.is_some()),
         }
     }
 }
@@ -126,8 +131,10 @@ mod tests {
     prop_compose! {
         fn statuses()(
             cameras in cameras(), sound_fault: bool, viewers in 0..3usize, privacy: bool, privacy_kept: bool,
+            talks: bool,
         ) -> Status {
             let mut status = Status { cameras, viewers, privacy, privacy_kept, ..Status::default() };
+            status.speaker.talker = talks.then(|| "viewer 1".into());
             status.audio.state = if sound_fault { PipelineState::Fault } else { PipelineState::Live };
             status
         }
@@ -143,6 +150,7 @@ mod tests {
             prop_assert_eq!(Indicator::Privacy.pattern(&status), expected);
             let live = status.cameras.iter().any(|camera| camera.state == PipelineState::Live);
             prop_assert_eq!(Indicator::Camera.pattern(&status) == LedPattern::On, live);
+            prop_assert_eq!(Indicator::Talk.pattern(&status), lit(status.speaker.talker.is_some()));
         }
 
         #[test]

@@ -12,6 +12,7 @@
 //! | `camera`    | closed         | a camera is open         | a camera is being opened |        |
 //! | `privacy`   | switch is off  | the privacy switch is on |                          | it is on, but not stored |
 //! | `recording` | not recording  | a camera is recorded     |                          | it cannot be stored |
+//! | `talk`      | nobody talks   | somebody talks           |                          |        |
 //! | `fault`     | no fault       |                          |                          | a fault |
 //!
 //! | flashes | fault |

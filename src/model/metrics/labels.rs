@@ -169,3 +169,27 @@ pub struct ControlDropLabels {
     /// What it was.
     pub what: ControlDrop,
 }
+
+/// Why a packet of somebody who talks was not played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum TalkDrop {
+    /// Whoever sent it does not have the floor.
+    Floor,
+    /// More than one viewer may send.
+    Rate,
+    /// It is no audio of the format that was negotiated, or no Opus.
+    Malformed,
+    /// The speaker's thread was too far behind.
+    Full,
+    /// It came too late.
+    Late,
+    /// The delay had grown, and it was left out to shorten it.
+    Skipped,
+}
+
+/// The label of [`super::Counters::talk_dropped`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TalkDropLabels {
+    /// The reason.
+    pub why: TalkDrop,
+}

@@ -52,6 +52,28 @@ impl Counters {
             "Times audio was lost before it was encoded: the microphone or the processor is overloaded",
             self.audio_gaps.clone(),
         );
+        registry.register("talking", "Whether somebody talks", self.talking.clone());
+        registry.register("talk_packets_played", "Packets of talkers that were played", self.talk_played.clone());
+        registry.register(
+            "talk_packets_recovered",
+            "Lost packets of talkers that the next one made up for",
+            self.talk_recovered.clone(),
+        );
+        registry.register(
+            "talk_packets_concealed",
+            "Times a packet of a talker was missing and concealed",
+            self.talk_concealed.clone(),
+        );
+        registry.register(
+            "talk_packets_dropped",
+            "Packets of talkers, or of viewers without the floor, that were not played, by reason",
+            self.talk_dropped.clone(),
+        );
+        registry.register(
+            "speaker_underruns",
+            "Times the speaker ran out of sound: the processor is overloaded",
+            self.speaker_underruns.clone(),
+        );
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
         registry.register(

@@ -208,7 +208,7 @@ fn reply(method: &str) -> Reply {
         "privacy.set" | "privacy.toggle" => Reply::Privacy { on: true, kept: true },
         "time.sync" => Reply::Times { received: 0.0, sent: 0.0, video: None },
         "video.keyframe" | "video.pause" | "video.resume" | "session.report" | "session.limit" | "session.kick"
-        | "chat.send" => Reply::Done {},
+        | "chat.send" | "talk.start" | "talk.stop" => Reply::Done {},
         "publish.start" | "publish.stop" => Reply::Done {},
         "record.start" | "record.stop" => Reply::Record { camera, on: true },
         _ => panic!("{method} should have a result here"),
@@ -254,6 +254,7 @@ fn every_event_stands_in_the_document() {
         Event::DevicesChanged {},
         Event::Recording(status::CameraRecording { camera: "x".into(), ..Default::default() }),
         Event::Viewers { count: 0, operators: 0, names: Vec::new() },
+        Event::Talk { name: Some("a".into()), you: true },
         Event::Chat(Chat { from: "a".into(), text: "b".into(), time: 0, you: true }),
         Event::Motion(MotionEvent {
             camera: "x".into(),

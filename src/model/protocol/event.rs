@@ -40,6 +40,14 @@ pub enum Event {
         /// Their names, in the order in which they joined.
         names: Vec<String>,
     },
+    /// Somebody has begun to talk, or nobody talks any more.
+    #[serde(rename = "talk")]
+    Talk {
+        /// Who talks; `null` for nobody.
+        name: Option<String>,
+        /// Whether it is the receiver.
+        you: bool,
+    },
     /// A chat message.
     #[serde(rename = "chat")]
     Chat(Chat),

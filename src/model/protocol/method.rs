@@ -72,6 +72,8 @@ pub const METHODS: &[Method] = &[
     session_method("video.resume", &[]),
     session_method("video.quality", &[required("quality", ParamType::Choice(&["auto", "low", "high"]))]),
     session_method("audio.mute", &[required("muted", ParamType::Switch)]),
+    session_method("talk.start", &[]),
+    session_method("talk.stop", &[]),
     session_method("latency.set", &[required("mode", ParamType::Choice(&["low", "smooth"]))]),
     session_method("snapshot", &[CAMERA]),
     operator_method("photo.take", &[CAMERA]),
@@ -169,6 +171,10 @@ pub enum Command {
     VideoQuality { quality: Quality },
     #[serde(rename = "audio.mute")]
     AudioMute { muted: bool },
+    #[serde(rename = "talk.start")]
+    TalkStart {},
+    #[serde(rename = "talk.stop")]
+    TalkStop {},
     #[serde(rename = "latency.set")]
     LatencySet { mode: Latency },
     #[serde(rename = "snapshot")]

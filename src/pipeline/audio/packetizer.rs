@@ -14,6 +14,7 @@ use crate::media::pacer::FrameClock;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::model::status;
+use crate::pipeline::ducking::DuckedGain;
 use crate::util::broadcast::Broadcast;
 use crate::util::drop_log::DropLog;
 
@@ -40,6 +41,8 @@ pub(super) struct AudioPacketizer {
     encoder: opus::Encoder,
     channels: u16,
     muted: bool,
+    /// Turned down while somebody is heard from the speaker.
+    ducked: DuckedGain,
     clock: FrameClock,
     publisher: status::StatusPublisher,
     /// Whether there were subscribers when this was checked last.
@@ -62,6 +65,7 @@ impl AudioPacketizer {
     pub(super) fn new(
         config: &audio::Config,
         audio: Broadcast<AudioPacket>,
+        ducked: DuckedGain,
         metrics: Metrics,
         publisher: status::StatusPublisher,
     ) -> anyhow::Result<Self> {
@@ -72,6 +76,7 @@ impl AudioPacketizer {
             encoder: encoder(channels, config.bitrate)?,
             channels,
             muted: config.mute,
+            ducked,
             clock: FrameClock::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
             publisher,
             heard: false,
@@ -96,6 +101,7 @@ impl AudioPacketizer {
             // Also where the card has a mute switch: muted audio must not be sent, whatever the driver does.
             samples.fill(0);
         }
+        self.ducked.apply(&mut samples, usize::from(self.channels), captured);
         if self.silent {
             // Fills the time that opening the device took.
             self.fill_silence(captured);
@@ -182,6 +188,7 @@ fn encoder(channels: u16, bitrate: u32) -> anyhow::Result<opus::Encoder> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::ducking::Ducking;
     use crate::util::broadcast::Subscriber;
 
     /// The start of tick number `tick` of the test.
@@ -198,7 +205,8 @@ mod tests {
         let audio = Broadcast::new(64);
         let listener = audio.subscribe();
         let publisher = status::StatusPublisher::new(status::Status::default());
-        let packetizer = AudioPacketizer::new(config, audio, Metrics::new(), publisher);
+        let ducked = DuckedGain::new(Ducking::default());
+        let packetizer = AudioPacketizer::new(config, audio, ducked, Metrics::new(), publisher);
         (packetizer.expect("should open the encoder"), listener)
     }
 

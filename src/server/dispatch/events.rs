@@ -12,6 +12,7 @@ use crate::model::inventory::Control;
 use crate::model::metrics::{ControlDrop, Metrics};
 use crate::model::protocol::{CameraState, Chat, Event, Level};
 use crate::model::status::{CameraStatus, Status};
+use crate::server::floor::FloorHolder;
 use crate::server::sessions::{Presence, Selection, ServerMessage};
 use crate::util::broadcast::{RecvError, Subscriber};
 
@@ -29,6 +30,7 @@ pub struct EventStream {
     pub(super) messages: Subscriber<ServerMessage>,
     /// The camera that the viewer is sent; `None` when the session has ended.
     pub(super) selection: Option<watch::Receiver<Selection>>,
+    pub(super) talk: watch::Receiver<Option<FloorHolder>>,
     pub(super) device_changes: watch::Receiver<u64>,
     pub(super) metrics: Metrics,
     /// What was last sent to the viewer.
@@ -73,6 +75,7 @@ impl EventStream {
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
                 Ok(()) = changed(&mut self.selection) => self.queue_selection(),
+                Ok(()) = self.talk.changed() => return self.talk_event(),
                 Ok(()) = self.presence.changed() => return self.viewers_event(),
                 Ok(()) = self.device_changes.changed() => return Event::DevicesChanged {},
                 Ok(()) = sample => self.diff(),
@@ -86,6 +89,8 @@ impl EventStream {
         self.last_sent.sampled_at = Some(Instant::now());
         self.last_sent.status = self.status.borrow_and_update().clone();
         self.device_changes.mark_unchanged();
+        // The status says who talks.
+        self.talk.mark_unchanged();
         self.last_sent.selected = self.selection.as_mut().map(|selection| selection.borrow_and_update().camera);
         let viewers = self.viewers_event();
         let status = Event::Status(Box::new(for_event(&self.last_sent.status).into()));
@@ -127,6 +132,12 @@ impl EventStream {
         {
             self.last_sent.ready.push_back(Event::CameraChanged(camera_event(camera, true)));
         }
+    }
+
+    fn talk_event(&mut self) -> Event {
+        let holder = self.talk.borrow_and_update();
+        let you = holder.as_ref().is_some_and(|holder| holder.session == self.session);
+        Event::Talk { name: holder.as_ref().map(|holder| holder.name.clone()), you }
     }
 
     fn viewers_event(&mut self) -> Event {

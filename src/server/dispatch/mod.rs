@@ -11,6 +11,7 @@ mod permissions;
 mod publish_commands;
 mod record_commands;
 mod session_commands;
+mod talk_commands;
 pub mod unix_socket;
 
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ use crate::model::status;
 use crate::pipeline::privacy::{PrivacyChange, PrivacySwitch};
 use crate::pipeline::recorder::Recorder;
 use crate::server::auth::Role;
+use crate::server::floor::Floor;
 use crate::server::photos::Photos;
 use crate::server::publish_switches::PublishSwitches;
 use crate::server::sessions::{ServerMessage, SessionHandle, SessionRegistry};
@@ -64,6 +66,8 @@ pub struct DispatcherDeps {
     pub metrics: Metrics,
     /// Lists the device's hardware.
     pub devices: Box<Devices>,
+    /// Who talks.
+    pub floor: Floor,
     /// The privacy switch of cameras and microphone.
     pub privacy: PrivacySwitch,
     /// Photos stored on the device.
@@ -103,6 +107,7 @@ impl Dispatcher {
     #[cfg(test)]
     pub fn for_tests(sessions: SessionRegistry, status: status::StatusPublisher, metrics: Metrics) -> Self {
         let devices = Box::new(|| (Vec::new(), Vec::new()));
+        use crate::server::floor;
         // Nothing can be written there, so nothing is stored.
         let nowhere = crate::util::state_dir::StateDir::open(Some("/dev/null/porthole".as_ref()));
         let photos = Photos::open(&crate::server::photos::Config::default(), &nowhere);
@@ -110,8 +115,10 @@ impl Dispatcher {
         let publish = PublishSwitches::default();
         let library = crate::pipeline::recorder::Library::open(None, &nowhere);
         let recorder = Recorder::off(&crate::pipeline::recorder::Config::default(), library);
+        let floor = Floor::new(floor::Config::default(), None, status.clone(), metrics.clone());
         let cameras = Vec::new();
-        let deps = DispatcherDeps { cameras, sessions, status, metrics, devices, privacy, photos, publish, recorder };
+        let deps =
+            DispatcherDeps { cameras, sessions, status, metrics, devices, floor, privacy, photos, publish, recorder };
         Self::new(deps)
     }
 
@@ -140,13 +147,14 @@ impl Dispatcher {
 
     /// Subscribes to the events that are sent to the viewer of a session.
     pub fn events(&self, session: &str) -> EventStream {
-        let DispatcherDeps { sessions, status, metrics, .. } = &self.0.deps;
+        let DispatcherDeps { sessions, status, metrics, floor, .. } = &self.0.deps;
         EventStream {
             session: session.into(),
             status: status.watch(),
             presence: sessions.watch(),
             messages: sessions.subscribe(),
             selection: sessions.selection(session),
+            talk: floor.watch(),
             device_changes: self.0.device_changes.subscribe(),
             metrics: metrics.clone(),
             last_sent: Default::default(),
@@ -215,6 +223,8 @@ impl Dispatcher {
             | Command::SessionStatus {}
             | Command::SessionReport { .. }
             | Command::AudioMute { .. }
+            | Command::TalkStart {}
+            | Command::TalkStop {}
             | Command::LatencySet { .. }
             | Command::Snapshot { .. } => Err(Error::session(method.name)),
         }
@@ -245,6 +255,10 @@ impl Dispatcher {
         let change = tokio::task::spawn_blocking(move || switch.set(on, &name));
         let PrivacyChange { on, changed, kept } =
             change.await.map_err(|error| internal("set the privacy switch", &error))?;
+        if on {
+            // Nobody is heard any more, and the floor is free when the switch is turned off again.
+            self.0.deps.floor.clear();
+        }
         if changed {
             let (code, now) = if on { ("privacy.on", "off") } else { ("privacy.off", "on again") };
             let unkept = if kept { "" } else { ", but a restart may undo this: it could not be stored" };

@@ -90,6 +90,8 @@ impl Dispatcher {
             Command::AudioMute { muted } => {
                 self.update(session, |preferences| preferences.muted = muted).map(|_| Reply::Muted { muted })
             }
+            Command::TalkStart {} => self.start_talk(session),
+            Command::TalkStop {} => Ok(self.stop_talk(session)),
             Command::LatencySet { mode } => {
                 let mut delay = PlayoutDelay::default();
                 self.update(session, |preferences| {
@@ -145,7 +147,7 @@ pub(super) fn no_such_session() -> Error {
     Error::new(Code::NotFound, "no such session; session.list names those there are")
 }
 
-fn session_ended() -> Error {
+pub(super) fn session_ended() -> Error {
     Error::new(Code::NotFound, "the session has ended")
 }
 

@@ -56,6 +56,7 @@ pub(super) use session::keyframe_reader::KeyframeReader;
 pub use session::rtcp::Feedback;
 pub(super) use session::rtcp::sender_report;
 pub(super) use session::rtp_header::{HeaderExtensions, PacketCounter, RtpHeader};
+pub use session::talk_receiver::TalkRtp;
 pub use session::whep_answer::{WhepAnswer, WhepOffer};
 use session_threads::SessionThreads;
 use source::PROFILE_WAIT;
@@ -211,11 +212,15 @@ impl SessionManager {
         party: Party,
     ) -> Result<WhepAnswer, AcceptError> {
         let inner = &self.0;
-        let Promised { id, ours, sources } = promised;
+        let Promised { id, ours, sources, is_offered } = promised;
         let end = entry.handle().end().clone();
         // This opens the camera, so that it warms up while the connection is set up.
         let _demand = camera.video.demand().register();
-        let offer = party.limited(offer.accept(camera.profile(&end).await)?);
+        let mut offer = party.limited(offer.accept(camera.profile(&end).await)?);
+        let (floor, viewer) = (inner.dispatcher.floor(), inner.sessions.get(&id));
+        let may_talk = !is_offered && viewer.is_some_and(|viewer| floor.admits(viewer.role));
+        offer.talk = offer.talk.filter(|_| may_talk);
+        let seat = offer.talk.map(|_| floor.take_seat(&id));
         let small_nals = match offer.format.mode {
             PacketizationMode::SingleNalUnit => Some(camera.small_nals(&end, PROFILE_WAIT).await?),
             PacketizationMode::NonInterleaved => None,
@@ -240,6 +245,7 @@ impl SessionManager {
             dispatcher: inner.dispatcher.clone(),
             entry,
             preferences,
+            seat,
             small_nals,
         };
         let (answer, answered) = oneshot::channel();
@@ -270,7 +276,7 @@ impl SessionManager {
         let inner = &self.0;
         // This opens the camera, so that it warms up until the answer comes.
         let _demand = camera.video.demand().register();
-        let promised = Promised::random();
+        let promised = Promised::in_offer();
         let (profile, candidates) = tokio::join!(camera.profile(&inner.stop), inner.ice.candidates(local_addr));
         let sdp = self.our_offer(camera, &promised, profile, &candidates, true);
         let (id, made) = (promised.id.clone(), Instant::now());

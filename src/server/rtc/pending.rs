@@ -24,12 +24,19 @@ pub struct Promised {
     pub ours: Credentials,
     /// The streams.
     pub sources: MediaSources,
+    /// Whether it is in an offer of ours, in which nobody is asked to send anything.
+    pub is_offered: bool,
 }
 
 impl Promised {
     /// That of a new session.
     pub fn random() -> Self {
-        Self { id: random_id(), ours: Credentials::random(), sources: MediaSources::random() }
+        Self { id: random_id(), ours: Credentials::random(), sources: MediaSources::random(), is_offered: false }
+    }
+
+    /// That of a new session that we offer.
+    pub fn in_offer() -> Self {
+        Self { is_offered: true, ..Self::random() }
     }
 }
 

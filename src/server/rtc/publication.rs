@@ -51,7 +51,7 @@ impl SessionManager {
     /// An offer of a camera for a server that is reached from `local_addr`.
     pub async fn publish_offer(&self, camera: &CameraStream, local_addr: IpAddr) -> PublishOffer {
         let inner = &self.0;
-        let (demand, promised) = (camera.video.demand().register(), Promised::random());
+        let (demand, promised) = (camera.video.demand().register(), Promised::in_offer());
         let (profile, candidates) = tokio::join!(camera.profile(&inner.stop), inner.ice.candidates(local_addr));
         let sdp = self.our_offer(camera, &promised, profile, &candidates, false);
         PublishOffer { sdp, promised, local_addr, _demand: demand }

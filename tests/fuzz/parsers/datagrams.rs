@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use crc::{CRC_32_ISCSI, Crc};
 use porthole::media::Timestamp;
+use porthole::media::playout::{Playout, TalkPacket};
 use porthole::server::rtc::peer::{
     Consent, DataChannels, DataDescription, DtlsIdentity, MAX_MESSAGE_SIZE, Peer, PeerDescription, PeerEvent, SCTP_PORT,
 };
 use porthole::server::rtc::rate::estimator::{Estimator, EstimatorConfig};
 use porthole::server::rtc::rate::feedback::FeedbackReader;
 use porthole::server::rtc::rate::history::{PacketKind, SentHistory, SentPacket};
-use porthole::server::rtc::{Credentials, Feedback};
+use porthole::server::rtc::sdp::accepted::TalkFormat;
+use porthole::server::rtc::{Credentials, Feedback, TalkRtp};
 use rtc::stun::attributes::AttrType;
 use rtc::stun::fingerprint::FINGERPRINT;
 use rtc::stun::integrity::MessageIntegrity;
@@ -28,7 +30,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 #[cfg_attr(fuzzing, allow(dead_code))]
-pub const TARGETS: [Target; 4] = [("stun", stun), ("dtls", dtls), ("sctp", sctp), ("rtcp", rtcp)];
+pub const TARGETS: [Target; 5] = [("stun", stun), ("dtls", dtls), ("sctp", sctp), ("rtcp", rtcp), ("talk", talk)];
 
 /// Datagrams that a connection may send for one that it received, or for one timeout.
 const MOST_ANSWERS: usize = 100;
@@ -73,6 +75,7 @@ fn peer(ours: &str, theirs: &str, is_client: bool) -> Peer {
         fingerprint: identity().fingerprint.to_string(),
         is_dtls_client: is_client,
         data: Some(DataDescription { max_message_size: MAX_MESSAGE_SIZE, negotiated: Some(0) }),
+        receives_media: true,
     };
     Peer::new(identity(), description).expect("a connection should be made")
 }
@@ -321,5 +324,55 @@ pub fn rtcp(input: &[u8]) {
         let target = estimator.target();
         assert!((config.min..=config.max).contains(&target), "{target} bit/s");
         assert!(estimator.loss().is_finite() && estimator.queue_delay() < Duration::from_secs(1 << 20));
+    }
+}
+
+/// RTP packets of somebody who talks, after decryption, in any order and at any time, and Opus that is none: what is held is
+/// bounded, and what is played are as many samples as were asked for.
+pub fn talk(input: &[u8]) {
+    const FORMAT: TalkFormat = TalkFormat { payload_type: 111, red: Some(63) };
+    let mut input = Input(input);
+    let mut playout = Playout::new().expect("libopus should have memory");
+    let (mut now, mut samples, mut inserted) = (Duration::from_secs(9), Vec::new(), 0);
+    let (mut sequence, mut timestamp) = (u16::MAX - 3, u32::MAX - 3_000);
+    while let Some(kind) = input.byte() {
+        let arrived = Timestamp::from_start(now);
+        match kind % 4 {
+            // A packet as it comes.
+            0 => {
+                let Some(packet) = input.bytes() else { break };
+                let read = TalkRtp::read(&Bytes::copy_from_slice(packet), FORMAT, arrived);
+                for packet in read.map(|read| read.packets).unwrap_or_default() {
+                    assert!(!packet.payload.is_empty());
+                    inserted += 1;
+                    playout.insert(packet);
+                }
+            }
+            // The next one, or one near it, with any payload.
+            1 | 2 => {
+                let (Some(step), Some(payload)) = (input.byte(), input.bytes()) else { break };
+                let step = if step < 128 { 1 } else { i16::from(step as i8) };
+                sequence = sequence.wrapping_add_signed(step);
+                timestamp = timestamp.wrapping_add_signed(i32::from(step) * 120 * i32::from(kind >> 4));
+                let payload = Bytes::copy_from_slice(payload);
+                playout.insert(TalkPacket { sequence, timestamp, arrived, is_redundant: kind & 8 > 0, payload });
+                inserted += 1;
+            }
+            _ => {
+                let count = usize::from(kind) * 10;
+                samples.clear();
+                let stretch = playout.stretch(arrived);
+                assert!((stretch - 1.0).abs() < 0.01, "{stretch}");
+                playout.fill(&mut samples, count, arrived);
+                assert_eq!(samples.len(), count);
+                assert!(samples.iter().all(|sample| sample.is_finite()));
+                now += Duration::from_millis(u64::from(kind) / 4);
+            }
+        }
+        let counts = playout.counts();
+        assert!(
+            counts.played + counts.late + counts.skipped + counts.malformed <= inserted,
+            "{counts:?} of {inserted}"
+        );
     }
 }

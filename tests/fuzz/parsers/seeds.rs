@@ -19,6 +19,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "dtls" => DTLS.map(<[u8]>::to_vec).into(),
         "sctp" => SCTP.map(<[u8]>::to_vec).into(),
         "rtcp" => RTCP.map(<[u8]>::to_vec).into(),
+        "talk" => TALK.map(<[u8]>::to_vec).into(),
         _ => Vec::new(),
     }
 }
@@ -154,4 +155,14 @@ const RTCP: [&[u8]; 4] = [
     b"\x81\xcd\0\x03\0\0\0\x02\0\0\0\x01\0\x05\x80\x01",
     b"\x8f\xce\0\x05\0\0\0\x02\0\0\0\0REMB\x01\x0b\xd0\x90\0\0\0\x01",
     b"\x8f\xcd\0\x06\0\0\0\x02\0\0\0\x01\0\0\0\x09\0\0\x01\0\x20\x05\xd5\x55\x04\x08\x0c\x10\0\0\0\0",
+];
+
+/// Operations of `datagrams::talk`: Opus of silence packet by packet, and played; one as RTP, and with the one before it; a jump,
+/// a copy, and a long pause.
+const TALK: [&[u8]; 4] = [
+    b"\x81\0\x03\xf8\xff\xfe\x5f\x81\0\x03\xf8\xff\xfe\x5f\x81\0\x03\xf8\xff\xfe\x5f\x5f\x5f\x5f",
+    b"\0\x0f\x80\x6f\0\x01\0\0\x03\xc0\0\0\0\x07\xf8\xff\xfe\x5f\
+\0\x18\x80\x3f\0\x03\0\0\x0b\x40\0\0\0\x07\xef\x0f\0\x03\x6f\xf8\xff\xfe\x08\xff\xfe\x01\x5f\x5f",
+    b"\x81\0\x04\x78\x01\x02\x03\x89\x90\x03\xf8\xff\xfe\xff\xff\xff\x81\x7f\x05garbage\xff",
+    b"\x81\0\x02\xfc\x7f\x5f\x5f\xff\xff\xff\xff\xff\xff\x81\0\x02\xfc\x7f\x81\xff\x02\xfc\x7f\x5f",
 ];

@@ -9,6 +9,7 @@ mod receive;
 mod receiver;
 mod reports;
 mod restart;
+mod talk;
 pub mod tamper;
 
 use std::pin::Pin;
@@ -66,6 +67,8 @@ pub struct Options {
     pub tamper: Option<tamper::Tamper>,
     /// Whether it is an ICE agent that only answers, as some servers are.
     pub lite: bool,
+    /// Whether it offers to send audio.
+    pub talks: bool,
     /// What becomes of its offer before it is posted.
     pub rewrite_offer: fn(String) -> String,
 }
@@ -85,6 +88,7 @@ impl Options {
             negotiated: false,
             tamper: None,
             lite: false,
+            talks: false,
             rewrite_offer: |offer| offer,
         }
     }
@@ -183,6 +187,7 @@ pub struct Viewer {
     control: Arc<dyn DataChannel>,
     opened: watch::Receiver<bool>,
     video: watch::Receiver<Option<Arc<dyn TrackRemote>>>,
+    voice: Option<talk::Voice>,
 }
 
 struct Handler {
@@ -231,7 +236,12 @@ impl Viewer {
             let host = host_of(&options.base)?;
             let reports = Reports::default();
             let connection = open(&host, handler, reports.clone(), options).await?;
+            let voice = options.talks.then(talk::Voice::new);
             for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
+                if let Some(voice) = voice.as_ref().filter(|_| kind == RtpCodecKind::Audio) {
+                    connection.add_transceiver_from_track(voice.track(), None).await?;
+                    continue;
+                }
                 let init =
                     RTCRtpTransceiverInit { direction: RTCRtpTransceiverDirection::Recvonly, ..Default::default() };
                 connection.add_transceiver_from_kind(kind, Some(init)).await?;
@@ -280,6 +290,7 @@ impl Viewer {
                 control,
                 opened,
                 video: video_track,
+                voice,
             })
         })
     }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use rtc::shared::error::Error;
 
 use crate::server::rtc::mux::Credentials;
+use crate::util::token_bucket::{Bucket, Rate};
 pub use data::{DataChannels, DataEvent, MAX_MESSAGE_SIZE, Message, SCTP_PORT};
 pub use dtls::DtlsIdentity;
 use dtls::{Dtls, DtlsEvent};
@@ -29,6 +30,10 @@ pub use ice_agent::Consent;
 use ice_agent::IceAgent;
 pub use sctp_guard::SctpViolation;
 pub use srtp::Srtp;
+
+/// The packets of media that a viewer may send: twice what a browser sends whose packets have 10 ms, and those of half a second
+/// at once, after a stall.
+const MEDIA_RATE: Rate = Rate::new(50, 200);
 
 /// The viewer's address as the library's DTLS and SCTP know it, whatever path is used.
 const VIEWER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
@@ -49,6 +54,8 @@ pub struct PeerDescription {
     pub is_dtls_client: bool,
     /// The data channels, if there are any.
     pub data: Option<DataDescription>,
+    /// Whether the viewer may send media.
+    pub receives_media: bool,
 }
 
 /// What the offer and the answer say about the data channels.
@@ -74,6 +81,8 @@ pub enum PeerEvent {
     Data(DataEvent),
     /// A compound of RTCP packets, which is authentic but not parsed yet.
     Rtcp(Bytes),
+    /// An RTP packet, which is authentic but not parsed yet.
+    Rtp(Bytes),
 }
 
 /// The protocols of a datagram on the one port (RFC 7983 section 7, RFC 5761 section 4).
@@ -82,7 +91,7 @@ enum Protocol {
     Stun,
     Dtls,
     Rtcp,
-    /// Viewers send no media, so this is ignored.
+    Rtp,
     Other,
 }
 
@@ -92,6 +101,7 @@ impl Protocol {
             [0..=3, ..] => Self::Stun,
             [20..=63, ..] => Self::Dtls,
             [128..=191, 192..=223, ..] => Self::Rtcp,
+            [128..=191, ..] => Self::Rtp,
             _ => Self::Other,
         }
     }
@@ -108,6 +118,10 @@ pub struct Peer {
     dtls_from: Option<SocketAddr>,
     transmits: VecDeque<(SocketAddr, Bytes)>,
     events: VecDeque<PeerEvent>,
+    /// How many packets of media the viewer may still send; `None` if it may send none.
+    media: Option<Bucket>,
+    /// How many were more than that, since it was asked.
+    refused_media: u64,
     is_failed: bool,
 }
 
@@ -118,13 +132,34 @@ impl Peer {
     ///
     /// If the library rejects a setting.
     pub fn new(identity: &DtlsIdentity, description: PeerDescription) -> Result<Self, Error> {
-        let PeerDescription { ours, theirs, is_controlling, consent, fingerprint, is_dtls_client, data } = description;
+        let PeerDescription {
+            ours,
+            theirs,
+            is_controlling,
+            consent,
+            fingerprint,
+            is_dtls_client,
+            data,
+            receives_media,
+        } = description;
         let ice = IceAgent::new(identity.crypto().clone(), ours, theirs, is_controlling, consent);
         let dtls = Dtls::new(identity, &fingerprint, is_dtls_client)?;
         let data = data.map(|data| DataChannels::new(data.max_message_size, data.negotiated, is_dtls_client));
         let (transmits, events) = (VecDeque::new(), VecDeque::new());
-        let (srtp, dtls_from, is_failed) = (None, None, false);
-        Ok(Self { ice, dtls, srtp, data, is_dtls_client, dtls_from, transmits, events, is_failed })
+        let media = receives_media.then(|| Bucket::new(MEDIA_RATE, Instant::now()));
+        Ok(Self {
+            ice,
+            dtls,
+            srtp: None,
+            data,
+            is_dtls_client,
+            dtls_from: None,
+            transmits,
+            events,
+            media,
+            refused_media: 0,
+            is_failed: false,
+        })
     }
 
     /// Checks a candidate of the viewer.
@@ -167,6 +202,7 @@ impl Peer {
                 }
             }
             Protocol::Rtcp => self.handle_rtcp(datagram, from, now),
+            Protocol::Rtp => self.handle_rtp(datagram, from, now),
             Protocol::Other => {}
         }
         self.flush(now);
@@ -201,6 +237,11 @@ impl Peer {
     /// The next message of a data channel.
     pub fn read(&mut self, channel: u16, now: Instant) -> Option<Message> {
         self.data.as_mut()?.read(channel, now)
+    }
+
+    /// How many packets of media were more than a viewer may send, since this was asked.
+    pub fn take_refused_media(&mut self) -> u64 {
+        std::mem::take(&mut self.refused_media)
     }
 
     /// Has what was read acknowledged, and what was written sent.
@@ -263,6 +304,22 @@ impl Peer {
                 }
             }
             DtlsEvent::Closed => self.events.push_back(PeerEvent::Closed),
+        }
+    }
+
+    fn handle_rtp(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
+        let Some((srtp, budget)) = self.srtp.as_mut().zip(self.media.as_mut()) else { return };
+        // Before it costs anything.
+        if budget.try_acquire(MEDIA_RATE, now).is_err() {
+            self.refused_media += 1;
+            return;
+        }
+        match srtp.open_rtp(datagram) {
+            Ok(packet) => {
+                self.ice.note_authentic(from, now);
+                self.events.push_back(PeerEvent::Rtp(packet.freeze()));
+            }
+            Err(error) => tracing::debug!("RTP ignored: {error}"),
         }
     }
 

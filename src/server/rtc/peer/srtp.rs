@@ -117,13 +117,29 @@ impl Srtp {
     ///
     /// If it is not authentic, or was received before.
     pub fn open_rtcp(&mut self, datagram: &[u8]) -> Result<BytesMut, Error> {
-        if let Some(source) = datagram.get(4..8).and_then(|source| source.try_into().ok()) {
+        self.note_source(datagram.get(4..8))?;
+        self.theirs.decrypt_rtcp(datagram)
+    }
+
+    /// Decrypts an RTP packet.
+    ///
+    /// # Errors
+    ///
+    /// If it is not authentic, or was received before.
+    pub fn open_rtp(&mut self, datagram: &[u8]) -> Result<BytesMut, Error> {
+        self.note_source(datagram.get(8..12))?;
+        self.theirs.decrypt_rtp(datagram)
+    }
+
+    /// Forgets replays when there were too many sources.
+    fn note_source(&mut self, source: Option<&[u8]>) -> Result<(), Error> {
+        if let Some(source) = source.and_then(|source| source.try_into().ok()) {
             self.sources.insert(u32::from_be_bytes(source));
         }
         if self.sources.len() > MAX_SOURCES {
             self.sources.clear();
             self.theirs = self.their_keys.receiver()?;
         }
-        self.theirs.decrypt_rtcp(datagram)
+        Ok(())
     }
 }

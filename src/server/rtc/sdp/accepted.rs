@@ -26,6 +26,8 @@ pub struct AcceptedOffer {
     pub video: RtpFormat,
     /// How audio is sent, if the viewer wants it.
     pub audio: Option<RtpFormat>,
+    /// How the viewer may send audio, if it offers to; whoever answers the offer may leave it out.
+    pub talk: Option<TalkFormat>,
     /// The viewer's data channels, if it has any.
     pub data: Option<DataFormat>,
     /// Whether the viewer is the DTLS client.
@@ -53,6 +55,15 @@ pub struct RtpFormat {
     pub playout_delay_id: Option<u8>,
     /// The id of the header extension for the transport-wide number, if the viewer reports on it.
     pub transport_number_id: Option<u8>,
+}
+
+/// What was negotiated for the audio that the viewer sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TalkFormat {
+    /// The payload type of Opus.
+    pub payload_type: u8,
+    /// The payload type of packets that carry earlier ones too (RFC 2198).
+    pub red: Option<u8>,
 }
 
 /// What was negotiated for the data channels.
@@ -83,13 +94,17 @@ impl AcceptedOffer {
         };
         let video = section(SectionRole::Video).map(|section| video(description, section, format)).unwrap_or_default();
         let is_numbered = video.transport_number_id.is_some();
+        let talks = section(SectionRole::Audio).is_some_and(|section| description.sends(section));
         let audio = section(SectionRole::Audio).and_then(|section| audio(description, section, is_numbered));
+        let talk = audio.as_ref().filter(|_| talks);
+        let talk = talk.map(|audio| TalkFormat { payload_type: audio.payload_type, red: audio.red });
         Self {
             transport: transport.clone(),
             candidates: candidates(description, bundle, transport),
             format,
             video,
             audio,
+            talk,
             data: data.map(data_format),
             offerer_is_dtls_client,
             offerer_is_lite: description.session.has("ice-lite"),

@@ -54,8 +54,8 @@ impl AcceptedOffer {
         for (offered, role) in self.description.media.iter().zip(&self.bundle.roles) {
             match (role, local.audio_ssrc, &self.audio) {
                 (SectionRole::Video, ..) => lines.extend(self.video_section(offered, local)),
-                (SectionRole::Audio, Some(ssrc), Some(format)) => {
-                    lines.extend(self.audio_section(offered, format, ssrc, local));
+                (SectionRole::Audio, ssrc, Some(format)) if ssrc.is_some() || self.talk.is_some() => {
+                    lines.extend(self.audio_section(offered, format, local));
                 }
                 (SectionRole::Data, ..) => lines.extend(self.data_section(offered, local)),
                 (SectionRole::Inactive | SectionRole::Audio, ..) => lines.extend(self.inactive(offered, local)),
@@ -68,7 +68,7 @@ impl AcceptedOffer {
     fn video_section(&self, offered: &MediaSection, local: &LocalDescription<'_>) -> Vec<String> {
         let RtpFormat { payload_type, rtx, feedback, .. } = &self.video;
         let formats: Vec<String> = [Some(*payload_type), *rtx].iter().flatten().map(u8::to_string).collect();
-        let mut lines = self.begin_rtp(offered, &formats.join(" "), local);
+        let mut lines = self.begin_rtp(offered, &formats.join(" "), "sendonly", local);
         lines.push(format!("a=rtpmap:{payload_type} H264/90000"));
         lines.push(format!("a=fmtp:{payload_type} {}", self.format.parameters()));
         lines.extend(feedback.iter().map(|message| format!("a=rtcp-fb:{payload_type} {message}")));
@@ -82,16 +82,16 @@ impl AcceptedOffer {
         lines
     }
 
-    fn audio_section(
-        &self,
-        offered: &MediaSection,
-        format: &RtpFormat,
-        ssrc: u32,
-        local: &LocalDescription<'_>,
-    ) -> Vec<String> {
+    fn audio_section(&self, offered: &MediaSection, format: &RtpFormat, local: &LocalDescription<'_>) -> Vec<String> {
         let RtpFormat { payload_type, red, .. } = format;
         let formats: Vec<String> = [Some(*payload_type), *red].iter().flatten().map(u8::to_string).collect();
-        let mut lines = self.begin_rtp(offered, &formats.join(" "), local);
+        let direction = match (local.audio_ssrc, self.talk) {
+            (Some(_), Some(_)) => "sendrecv",
+            (Some(_), None) => "sendonly",
+            // A speaker without a microphone.
+            (None, _) => "recvonly",
+        };
+        let mut lines = self.begin_rtp(offered, &formats.join(" "), direction, local);
         lines.push(format!("a=rtpmap:{payload_type} opus/48000/2"));
         lines.push(format!("a=fmtp:{payload_type} {OPUS_PARAMETERS}"));
         if let Some(red) = red {
@@ -100,7 +100,7 @@ impl AcceptedOffer {
         }
         lines.extend(format.feedback.iter().map(|message| format!("a=rtcp-fb:{payload_type} {message}")));
         lines.extend(extensions(format));
-        lines.extend(sender("audio", [ssrc]));
+        lines.extend(local.audio_ssrc.iter().flat_map(|ssrc| sender("audio", [*ssrc])));
         lines
     }
 
@@ -133,10 +133,16 @@ impl AcceptedOffer {
         lines
     }
 
-    /// The first lines of an RTP section that we send on.
-    fn begin_rtp(&self, offered: &MediaSection, formats: &str, local: &LocalDescription<'_>) -> Vec<String> {
+    /// The first lines of an RTP section that carries media.
+    fn begin_rtp(
+        &self,
+        offered: &MediaSection,
+        formats: &str,
+        direction: &str,
+        local: &LocalDescription<'_>,
+    ) -> Vec<String> {
         let mut lines = self.begin(offered, formats, local);
-        lines.extend(["a=sendonly".to_owned(), "a=rtcp-mux".into()]);
+        lines.extend([format!("a={direction}"), "a=rtcp-mux".into()]);
         for attribute in ["rtcp-rsize", "extmap-allow-mixed"] {
             lines.extend(Some(format!("a={attribute}")).filter(|_| offered.attributes.has(attribute)));
         }

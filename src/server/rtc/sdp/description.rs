@@ -48,10 +48,15 @@ impl Attributes {
         self.0.iter().any(|line| line == name)
     }
 
-    /// Whether media flows to the offerer; `None` if no direction is given.
-    fn receives(&self) -> Option<bool> {
-        let directions = [("sendrecv", true), ("recvonly", true), ("sendonly", false), ("inactive", false)];
-        directions.into_iter().find(|(name, _)| self.has(name)).map(|(_, receives)| receives)
+    /// Whether media flows to and from the offerer; `None` if no direction is given.
+    fn direction(&self) -> Option<(bool, bool)> {
+        let directions = [
+            ("sendrecv", (true, true)),
+            ("recvonly", (true, false)),
+            ("sendonly", (false, true)),
+            ("inactive", (false, false)),
+        ];
+        directions.into_iter().find(|(name, _)| self.has(name)).map(|(_, direction)| direction)
     }
 }
 
@@ -104,7 +109,16 @@ impl Description {
 
     /// Whether the offerer wants to receive on this section: `sendrecv` is the default (RFC 8866 section 6.7).
     pub fn receives(&self, section: &MediaSection) -> bool {
-        section.attributes.receives().or(self.session.receives()).unwrap_or(true)
+        self.direction(section).0
+    }
+
+    /// Whether the offerer may send on this section.
+    pub fn sends(&self, section: &MediaSection) -> bool {
+        self.direction(section).1
+    }
+
+    fn direction(&self, section: &MediaSection) -> (bool, bool) {
+        section.attributes.direction().or(self.session.direction()).unwrap_or((true, true))
     }
 
     /// The value of an attribute that may be given for the section or for the whole session.
@@ -170,6 +184,12 @@ mod tests {
         };
         assert!(receives("", "") && receives("a=recvonly\n", "") && receives("a=inactive\n", "a=recvonly \n"));
         assert!(!receives("a=sendonly\r\n", "") && !receives("a=recvonly\r\n", "a=inactive\r\n"));
+        let sends = |media: &str| {
+            let description = parse(&format!("v=0\nm=audio 9 RTP/SAVPF 96\n{media}"));
+            description.sends(&description.media[0])
+        };
+        assert!(sends("") && sends("a=sendrecv\n") && sends("a=sendonly\n"));
+        assert!(!sends("a=recvonly\n") && !sends("a=inactive\n"));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub enum ConnectionEvent {
     Channel(DataChannel),
     /// The viewer has sent RTCP.
     Rtcp(Bytes),
+    /// The viewer has sent media.
+    Rtp(Bytes),
 }
 
 /// One session's connection.
@@ -140,6 +142,11 @@ impl Connection {
         self.peer.srtp()
     }
 
+    /// How many packets of media were more than a viewer may send, since this was asked.
+    pub fn take_refused_media(&mut self) -> u64 {
+        self.peer.take_refused_media()
+    }
+
     /// Whether media takes another path than when this was asked last, or may do so after an ICE restart.
     pub fn take_path_change(&mut self) -> bool {
         let path = self.peer.path();
@@ -193,6 +200,7 @@ impl Connection {
                     self.learn_source(&compound);
                     return Some(ConnectionEvent::Rtcp(compound));
                 }
+                PeerEvent::Rtp(packet) => return Some(ConnectionEvent::Rtp(packet)),
                 PeerEvent::Data(DataEvent::Opened { id, label }) => {
                     if self.channels.len() >= MAX_CHANNELS {
                         tracing::debug!("too many data channels; ignored");

@@ -19,6 +19,7 @@ mod packet_sink;
 mod packets;
 mod party;
 mod queued_packet;
+mod reception;
 mod rendition_choice;
 pub mod rtcp;
 pub mod rtp_header;
@@ -26,6 +27,7 @@ pub mod rtp_sender;
 pub mod send_loop;
 mod stream_meters;
 pub mod switcher;
+pub mod talk_receiver;
 pub mod transfer_pacer;
 mod viewer_estimate;
 pub mod whep_answer;
@@ -49,6 +51,7 @@ use super::sdp::candidates;
 use crate::media::AudioPacket;
 use crate::model::metrics::Metrics;
 use crate::server::dispatch::Dispatcher;
+use crate::server::floor::Seat;
 use crate::server::sessions::{Preferences, SessionGuard};
 use crate::util::broadcast::{Broadcast, DemandGuard};
 use audio_sender::AudioSender;
@@ -60,6 +63,7 @@ pub use party::Party;
 use rtp_sender::{RtpStream, VideoSender};
 use send_loop::Media;
 use switcher::CameraSwitcher;
+use talk_receiver::TalkReceiver;
 
 /// From the answer to the connection. A browser gives up on ICE after about 15 s; this is longer, so that the browser
 /// decides.
@@ -92,6 +96,8 @@ pub struct Session {
     pub(super) entry: SessionGuard,
     /// The viewer's preferences.
     pub(super) preferences: watch::Receiver<Preferences>,
+    /// The session's place among those who may talk, if it may and can.
+    pub(super) seat: Option<Seat>,
     /// Keeps NAL units small until the session takes frames, if the viewer needs that.
     pub(super) small_nals: Option<DemandGuard>,
 }
@@ -148,7 +154,8 @@ impl Session {
                 sender.demand(now),
                 self.metrics.clone(),
             );
-            let media = Media { sender, switcher, sounds };
+            let talk = self.seat.take().zip(self.offer.talk).map(|(seat, format)| TalkReceiver::new(seat, format));
+            let media = Media { sender, switcher, sounds, talk };
             self.run_connected(&mut connection, media, channels, demand).await;
         }
         connection.close();
@@ -166,7 +173,7 @@ impl Session {
                 match connection.next().await {
                     ConnectionEvent::Connected => return true,
                     ConnectionEvent::Channel(channel) => channels.push(channel),
-                    ConnectionEvent::Rtcp(_) => {}
+                    ConnectionEvent::Rtcp(_) | ConnectionEvent::Rtp(_) => {}
                     ConnectionEvent::Closed | ConnectionEvent::Failed | ConnectionEvent::Violation(_) => return false,
                 }
             }
@@ -247,6 +254,7 @@ impl Session {
             fingerprint: self.offer.transport.fingerprint.clone(),
             is_dtls_client: !self.offer.offerer_is_dtls_client,
             data: self.offer.data.map(|data| DataDescription { max_message_size: data.max_message_size, negotiated }),
+            receives_media: self.seat.is_some(),
         }
     }
 }

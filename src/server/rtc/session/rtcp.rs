@@ -43,6 +43,8 @@ pub struct Feedback {
     pub fraction_lost: Option<u8>,
     /// What its network carries in bit/s, by its own estimate.
     pub viewers_estimate: Option<f64>,
+    /// The source of its own sender report, and the middle 32 bits of the report's NTP timestamp.
+    pub sender_report: Option<(u32, u32)>,
     /// Congestion control feedback, which `rate::feedback` reads: one RTCP packet each.
     pub congestion: Vec<Bytes>,
 }
@@ -61,6 +63,7 @@ impl Feedback {
             } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
                 feedback.read_reports(&report.reports, video_ssrc, now);
             } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
+                feedback.sender_report = Some((report.ssrc, (report.ntp_time >> 16) as u32));
                 feedback.read_reports(&report.reports, video_ssrc, now);
             } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
                 feedback.read_nack(nack, video_ssrc);
@@ -136,11 +139,24 @@ pub fn sender_report(clock: &RtpClock, sent: (u32, u32), now: Timestamp) -> Resu
         octet_count,
         ..Default::default()
     };
+    named(clock.ssrc, report.marshal()?)
+}
+
+/// A receiver report of our source `ssrc` on a viewer's own stream, with our name.
+///
+/// # Errors
+///
+/// If the library can't write it.
+pub fn receiver_report(ssrc: u32, report: ReceptionReport) -> Result<BytesMut, Error> {
+    named(ssrc, ReceiverReport { ssrc, reports: vec![report], ..Default::default() }.marshal()?)
+}
+
+/// A report with the name of its source, without which it may not be (RFC 3550 section 6.1).
+fn named(source: u32, mut report: BytesMut) -> Result<BytesMut, Error> {
     let name = SourceDescriptionItem { sdes_type: SdesType::SdesCname, text: Bytes::from_static(STREAM_ID.as_bytes()) };
-    let chunks = vec![SourceDescriptionChunk { source: clock.ssrc, items: vec![name] }];
-    let mut compound = report.marshal()?;
-    compound.extend_from_slice(&SourceDescription { chunks }.marshal()?);
-    Ok(compound)
+    let chunks = vec![SourceDescriptionChunk { source, items: vec![name] }];
+    report.extend_from_slice(&SourceDescription { chunks }.marshal()?);
+    Ok(report)
 }
 
 #[cfg(test)]

@@ -22,9 +22,11 @@ use super::data_channel::DataChannel;
 use super::decode_watch::DecodeWatch;
 use super::delay_watch::DelayWatch;
 use super::media_sender::MediaSender;
+use super::packets::Packets;
 use super::rendition_choice::RenditionChoice;
 use super::rtcp::Feedback;
 use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
+use super::talk_receiver::TalkReceiver;
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::server::sessions::{EndReason, Preferences};
 use crate::util::broadcast::Broadcast;
@@ -78,6 +80,8 @@ pub(super) struct Media {
     pub(super) switcher: CameraSwitcher,
     /// The source of the audio, if the viewer has any.
     pub(super) sounds: Option<Broadcast<AudioPacket>>,
+    /// Receives what the viewer says, if it may and can talk.
+    pub(super) talk: Option<TalkReceiver>,
 }
 
 /// The sending side of a connected session.
@@ -89,6 +93,7 @@ struct SendLoop<'s> {
     /// The source of the audio, if the viewer has any.
     sounds: Option<Broadcast<AudioPacket>>,
     audio: AudioReceiver,
+    talk: Option<TalkReceiver>,
     /// The control channels that are served.
     channels: JoinSet<()>,
     preferences: watch::Receiver<Preferences>,
@@ -110,7 +115,7 @@ impl<'s> SendLoop<'s> {
     fn new(session: &'s Session, connection: &'s mut Connection, media: Media, channels: Vec<DataChannel>) -> Self {
         let mut preferences = session.preferences.clone();
         let applied = preferences.borrow_and_update().clone();
-        let Media { mut sender, switcher, sounds } = media;
+        let Media { mut sender, switcher, sounds, talk } = media;
         sender.set_limit(applied.limit, Instant::now());
         let audio = AudioReceiver::new(sounds.as_ref().filter(|_| !applied.muted), false);
         let mut this = Self {
@@ -120,6 +125,7 @@ impl<'s> SendLoop<'s> {
             switcher,
             sounds,
             audio,
+            talk,
             channels: JoinSet::new(),
             preferences,
             renditions: RenditionChoice::new(applied.quality),
@@ -148,7 +154,10 @@ impl<'s> SendLoop<'s> {
                     self.sender.flush(self.connection)?;
                     Flow::Continue(())
                 }
-                _ = ticks.tick() => self.tick(Instant::now()),
+                _ = ticks.tick() => {
+                    self.report_talk()?;
+                    self.tick(Instant::now())
+                }
                 changed = self.preferences.changed() => match changed {
                     Ok(()) => self.apply_preferences(),
                     // The session's record is gone, and the session with it.
@@ -179,8 +188,27 @@ impl<'s> SendLoop<'s> {
             }
             ConnectionEvent::Channel(channel) => self.spawn_control_channel(channel),
             ConnectionEvent::Rtcp(compound) => self.handle_rtcp(&compound)?,
+            ConnectionEvent::Rtp(packet) => {
+                if let Some(talk) = &mut self.talk {
+                    talk.handle(&packet, Timestamp::now());
+                }
+            }
         }
         Ok(Flow::Continue(()))
+    }
+
+    /// Reports to a viewer who talks what was lost of it.
+    fn report_talk(&mut self) -> anyhow::Result<()> {
+        let Some(talk) = &mut self.talk else { return Ok(()) };
+        talk.note_refused(self.connection.take_refused_media());
+        if let Some(report) = talk.report(self.session.sources.audio.ssrc, Timestamp::now())?
+            && let Some(srtp) = self.connection.srtp()
+        {
+            let mut packets = Packets::default();
+            packets.push(&srtp.seal_rtcp(&report)?);
+            self.connection.send(&packets);
+        }
+        Ok(())
     }
 
     /// Looks after what does not happen by itself.
@@ -222,6 +250,9 @@ impl<'s> SendLoop<'s> {
     fn handle_rtcp(&mut self, compound: &Bytes) -> anyhow::Result<()> {
         let feedback = Feedback::read(compound, self.sender.video_ssrc(), Timestamp::now());
         feedback.count(&self.session.metrics);
+        if let Some((talk, report)) = self.talk.as_mut().zip(feedback.sender_report) {
+            talk.note_sender_report(report, Timestamp::now());
+        }
         let now = Instant::now();
         if feedback.key_requests > 0 {
             self.decoder.note_request(now);

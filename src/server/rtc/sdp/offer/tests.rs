@@ -1,6 +1,8 @@
 //! Tests of what is read from an offer. How whole offers are answered is in `rtc/tests`.
 
 use super::*;
+use crate::server::rtc::sdp::accepted::TalkFormat;
+use crate::server::rtc::sdp::answer::LocalDescription;
 use crate::server::rtc::sdp::transport::Setup;
 
 /// A browser-like offer of one video section, with some lines replaced.
@@ -38,6 +40,46 @@ fn data_channels_and_the_dtls_role_are_parsed() {
     assert_eq!(read(&sdp.replace("actpass", "active")), (true, true));
     let old = sdp.replace("UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000");
     assert_eq!(read(&old), (true, true), "their SCTP waits for ours otherwise");
+}
+
+#[test]
+fn audio_is_taken_from_whoever_offers_and_may_send_it() {
+    let video = offer("recvonly", "H264", "packetization-mode=1").replace("BUNDLE 0", "BUNDLE 0 1");
+    let audio = |direction: &str| {
+        format!(
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=mid:1\r\na=rtcp-mux\r\n{direction}a=rtpmap:111 opus/48000/2\r\n\
+             a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"
+        )
+    };
+    let answered = |accepted: &AcceptedOffer, audio_ssrc: Option<u32>| {
+        let answer = accepted.answer(&LocalDescription {
+            session: 1,
+            ufrag: "abcd",
+            password: "abcdefghijklmnopqrstuvwx",
+            fingerprint: "00",
+            video_ssrc: 1,
+            rtx_ssrc: 2,
+            audio_ssrc,
+            sctp_port: 5_000,
+            max_message_size: 65_536,
+        });
+        let section = answer.split("m=").find(|section| section.starts_with("audio")).expect("audio").to_owned();
+        let direction = section.lines().find(|line| ["a=send", "a=recv", "a=inac"].iter().any(|a| line.starts_with(a)));
+        (direction.map(str::to_owned), section.contains("a=ssrc:3"))
+    };
+    let is = |direction: &str| Some(format!("a={direction}"));
+    for direction in ["a=sendrecv\r\n", ""] {
+        let mut accepted = accept(&(video.clone() + &audio(direction)));
+        assert_eq!(accepted.talk, Some(TalkFormat { payload_type: 111, red: Some(63) }));
+        assert_eq!(answered(&accepted, Some(3)), (is("sendrecv"), true));
+        assert_eq!(answered(&accepted, None), (is("recvonly"), false), "there is no microphone");
+        // Whoever may not talk.
+        accepted.talk = None;
+        assert_eq!(answered(&accepted, Some(3)), (is("sendonly"), true));
+        assert_eq!(answered(&accepted, None), (is("inactive"), false));
+    }
+    let accepted = accept(&(video + &audio("a=recvonly\r\n")));
+    assert_eq!((accepted.talk, answered(&accepted, Some(3))), (None, (is("sendonly"), true)));
 }
 
 #[test]

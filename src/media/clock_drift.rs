@@ -1,18 +1,18 @@
-//! Measures how a sound card's clock drifts against the system clock, and computes the ratio at which the audio must be
-//! resampled to stay in sync with the video.
+//! Measures how a clock that counts audio samples drifts against the system clock, and computes the ratio at which the audio
+//! must be resampled to stay in sync: that of a microphone with the video, that of a talker with the speaker.
 //!
-//! A card counts samples with its own crystal, which is some ten to some hundred ppm off: that adds up to seconds in a
-//! day. Here each reading of the card's counter is compared with the time of the reading. A reading may be late
-//! (because of the scheduler, or of a driver that counts in periods), but never early. So the earliest of each second
-//! is kept, and a line fitted through a minute of them gives the card's rate and its current position. The ratio
-//! follows the line slowly.
+//! A sound card counts samples with its own crystal, which is some ten to some hundred ppm off: that adds up to seconds in a
+//! day. Here each reading of the card's counter is compared with the time of the reading. A reading may be late (because of
+//! the scheduler, of a driver that counts in periods, or of the network), but never early. So the earliest of each second is
+//! kept, and a line fitted through a minute of them gives the card's rate and its current position. The ratio follows the
+//! line slowly.
 //!
-//! Pure; time is an argument. Resampling belongs to `resample`, cutting into frames to `framer`.
+//! Pure; time is an argument. Resampling belongs to `capture::audio`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::media::Timestamp;
+use super::Timestamp;
 
 /// How many seconds of readings are reduced to one point of the line: of 50 readings, at least one is nearly always on
 /// time.
@@ -44,9 +44,9 @@ const DEVIATION: f64 = 5_000e-6;
 /// The maximum change of the ratio from one frame to the next: 2 ppm, which is 100 ppm per second.
 const GLIDE: f64 = 2e-6;
 
-/// The clock of one sound card since it was started.
+/// The clock of one sound card since it was started, or of the one that a talker's samples are counted with.
 #[derive(Debug)]
-pub(super) struct ClockDrift {
+pub struct ClockDrift {
     /// Nominal samples per second.
     rate: f64,
     /// The time of the first reading, from which the others are counted.
@@ -89,7 +89,7 @@ impl LinearFit {
 
 /// The result of a reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum DriftEstimate {
+pub enum DriftEstimate {
     /// The card is on its line.
     Steady,
     /// There is more audio than time has passed, by this much.
@@ -101,7 +101,7 @@ pub(super) enum DriftEstimate {
 impl ClockDrift {
     /// The clock of a card with a nominal rate of `rate` samples per second, at least one, whose counter starts at
     /// zero.
-    pub(super) fn new(rate: u32) -> Self {
+    pub fn new(rate: u32) -> Self {
         Self {
             rate: f64::from(rate.max(1)),
             origin: None,
@@ -114,7 +114,7 @@ impl ClockDrift {
     }
 
     /// Records that the card's counter was at `count` at the time `at`.
-    pub(super) fn observe(&mut self, count: u64, at: Timestamp) -> DriftEstimate {
+    pub fn observe(&mut self, count: u64, at: Timestamp) -> DriftEstimate {
         let time = seconds(*self.origin.get_or_insert(at), at);
         let nominal = count as f64 / self.rate;
         let point = Sample { nominal, late: time - nominal };
@@ -169,7 +169,7 @@ impl ClockDrift {
 
     /// The capture time of the sample with this index, as far as known; `None` before the first reading. Times before
     /// the start of this process become the start.
-    pub(super) fn time(&self, index: f64) -> Option<Timestamp> {
+    pub fn time(&self, index: f64) -> Option<Timestamp> {
         let time = self.since_origin(index);
         let span = Duration::try_from_secs_f64(time.abs()).unwrap_or_default();
         let origin = self.origin?;
@@ -178,7 +178,7 @@ impl ClockDrift {
 
     /// How much earlier than `at` the sample with this index was captured, in seconds, as far as known; negative if it
     /// is later. `None` before the first reading.
-    pub(super) fn lag(&self, index: f64, at: Timestamp) -> Option<f64> {
+    pub fn lag(&self, index: f64, at: Timestamp) -> Option<f64> {
         self.origin.map(|origin| seconds(origin, at) - self.since_origin(index))
     }
 
@@ -188,13 +188,13 @@ impl ClockDrift {
     }
 
     /// The number of samples that the card counts in `span` seconds.
-    pub(super) fn samples(&self, span: f64) -> f64 {
+    pub fn samples(&self, span: f64) -> f64 {
         span * self.rate / (1.0 + self.fit.slope)
     }
 
     /// The factor near 1 by which the next frame's audio must be stretched. `lag` is how much older than its timestamp
     /// that audio is, in seconds.
-    pub(super) fn steer(&mut self, lag: f64) -> f64 {
+    pub fn steer(&mut self, lag: f64) -> f64 {
         let deviation = self.fit.slope.clamp(-DEVIATION, DEVIATION);
         let goal = 1.0 + deviation - (lag / SETTLE).clamp(-CORRECTION, CORRECTION);
         self.stretch += (goal - self.stretch).clamp(-GLIDE, GLIDE);
@@ -202,7 +202,7 @@ impl ClockDrift {
     }
 
     /// The deviation of the card's clock from the system clock in ppm, as far as known; positive if it is fast.
-    pub(super) fn deviation_ppm(&self) -> f64 {
+    pub fn deviation_ppm(&self) -> f64 {
         -self.fit.slope * 1e6
     }
 }

@@ -1,0 +1,341 @@
+//! Who talks: one viewer at a time has the floor, and what others send is dropped.
+//!
+//! A session that can send audio takes a seat. Whoever has the floor keeps it until they stop, an operator takes it, their
+//! session ends, or nothing has come of them for a while. What is said goes to the speaker's pipeline; permissions to call the
+//! methods belong to `dispatch`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use crate::media::playout::TalkPacket;
+use crate::model::metrics::{Metrics, TalkDrop};
+use crate::model::status::StatusPublisher;
+use crate::pipeline::speaker::{SpeakerInput, Talk};
+use crate::server::auth::Role;
+use crate::util::lock::{Mutex, MutexGuard};
+
+/// How long nothing may come of whoever has the floor. Browsers send silence too, so this is a network that is gone, or a page
+/// that was closed; and it is short enough for the floor to be free within two seconds.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
+/// Who may talk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The least role.
+    pub allow: Role,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { allow: Role::Operator }
+    }
+}
+
+/// Whoever has the floor, as others see them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FloorHolder {
+    /// The session.
+    pub session: String,
+    /// The viewer's name.
+    pub name: String,
+}
+
+/// Why somebody does not get the floor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FloorError {
+    /// There is no speaker.
+    #[error(
+        "there is no speaker; set device in [speaker] of the configuration (`porthole devices` lists the sound cards)"
+    )]
+    NoSpeaker,
+    /// The role is not sufficient.
+    #[error("only operators may talk; sign in as operator, or set allow = \"viewer\" in [speaker]")]
+    Role,
+    /// The session can't send audio.
+    #[error("this session sends no audio; offer a sendrecv audio transceiver")]
+    NoSeat,
+    /// The privacy switch is on.
+    #[error("the privacy switch is on, so nothing is heard")]
+    Privacy,
+    /// Somebody else has it.
+    #[error("{0} is talking; wait until they have finished")]
+    Taken(String),
+}
+
+/// The floor; a cheap handle.
+#[derive(Debug, Clone)]
+pub struct Floor(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    /// `None` without a speaker.
+    speaker: Option<SpeakerInput>,
+    status: StatusPublisher,
+    metrics: Metrics,
+    state: Mutex<State>,
+    holder: watch::Sender<Option<FloorHolder>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The sessions that can send audio.
+    seats: HashSet<String>,
+    current: Option<CurrentTalk>,
+    /// Counts talks.
+    talks: u64,
+}
+
+/// The talk of whoever has the floor.
+#[derive(Debug)]
+struct CurrentTalk {
+    number: u64,
+    holder: FloorHolder,
+    role: Role,
+    talk: Talk,
+    /// When something came of them last, or they began.
+    heard: Instant,
+}
+
+/// A session that can send audio; the floor is free when it is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    floor: Floor,
+    session: String,
+}
+
+impl Floor {
+    /// A floor that nobody has. What is said goes to `speaker`, if there is one.
+    pub fn new(config: Config, speaker: Option<SpeakerInput>, status: StatusPublisher, metrics: Metrics) -> Self {
+        let (state, holder) = (Mutex::default(), watch::Sender::default());
+        Self(Arc::new(Inner { config, speaker, status, metrics, state, holder }))
+    }
+
+    /// Whether somebody of this role may talk, if they can.
+    pub fn admits(&self, role: Role) -> bool {
+        self.0.speaker.is_some() && role >= self.0.config.allow
+    }
+
+    /// Has a session, which can send audio from now on, take part.
+    pub fn take_seat(&self, session: &str) -> Seat {
+        self.0.state.lock().seats.insert(session.into());
+        Seat { floor: self.clone(), session: session.into() }
+    }
+
+    /// Subscribes to who talks.
+    pub fn watch(&self) -> watch::Receiver<Option<FloorHolder>> {
+        self.0.holder.subscribe()
+    }
+
+    /// Gives the floor to a viewer, whom others see as `name`.
+    ///
+    /// # Errors
+    ///
+    /// See [`FloorError`].
+    pub fn start(&self, session: &str, role: Role, name: &str) -> Result<(), FloorError> {
+        let Some(speaker) = &self.0.speaker else { return Err(FloorError::NoSpeaker) };
+        if role < self.0.config.allow {
+            return Err(FloorError::Role);
+        }
+        let mut state = self.0.state.lock();
+        if !state.seats.contains(session) {
+            return Err(FloorError::NoSeat);
+        }
+        if speaker.demand().blocked_since().is_some() {
+            return Err(FloorError::Privacy);
+        }
+        match &mut state.current {
+            Some(current) if current.holder.session == session => {
+                current.heard = Instant::now();
+                return Ok(());
+            }
+            Some(current) if role > current.role => {
+                tracing::info!("{name} takes the floor from {}", current.holder.name);
+            }
+            Some(current) => return Err(FloorError::Taken(current.holder.name.clone())),
+            None => tracing::info!("{name} talks"),
+        }
+        state.talks += 1;
+        let (number, holder) = (state.talks, FloorHolder { session: session.into(), name: name.into() });
+        state.current = Some(CurrentTalk { number, holder, role, talk: speaker.begin(), heard: Instant::now() });
+        self.publish(&state);
+        drop(state);
+        tokio::spawn(self.clone().expire(number));
+        Ok(())
+    }
+
+    /// Takes the floor from a viewer, if they have it.
+    pub fn stop(&self, session: &str) {
+        self.release(|current| current.holder.session == session);
+    }
+
+    /// Takes the floor from whoever has it: nothing shall be heard any more.
+    pub fn clear(&self) {
+        self.release(|_| true);
+    }
+
+    fn release(&self, is_over: impl FnOnce(&CurrentTalk) -> bool) {
+        let mut state = self.0.state.lock();
+        if state.current.as_ref().is_some_and(is_over) {
+            state.current = None;
+            self.publish(&state);
+        }
+    }
+
+    /// Publishes who talks. Under the lock, so that the last value is the current one.
+    fn publish(&self, state: &MutexGuard<'_, State>) {
+        let holder = state.current.as_ref().map(|current| current.holder.clone());
+        self.0.metrics.talking.set(i64::from(holder.is_some()));
+        self.0.status.speaker(|speaker| speaker.talker = holder.as_ref().map(|holder| holder.name.clone()));
+        self.0.holder.send_replace(holder);
+    }
+
+    /// Frees the floor when nothing comes of the talk with this number any more. Ends with the talk.
+    async fn expire(self, number: u64) {
+        loop {
+            let due = {
+                let state = self.0.state.lock();
+                let Some(current) = state.current.as_ref().filter(|current| current.number == number) else { return };
+                current.heard + SILENCE
+            };
+            sleep_until(due.into()).await;
+            let is_silent = |current: &CurrentTalk| current.number == number && current.heard.elapsed() >= SILENCE;
+            self.release(|current| {
+                let is_silent = is_silent(current);
+                if is_silent {
+                    tracing::info!("nothing came of {} for {SILENCE:?}; the floor is free", current.holder.name);
+                }
+                is_silent
+            });
+        }
+    }
+}
+
+impl Seat {
+    /// Plays a packet of the session's viewer, if they have the floor; others are dropped and counted.
+    pub fn push(&self, packet: TalkPacket) {
+        let mut state = self.floor.0.state.lock();
+        match state.current.as_mut().filter(|current| current.holder.session == self.session) {
+            Some(current) => {
+                current.heard = Instant::now();
+                current.talk.push(packet);
+            }
+            None => {
+                drop(state);
+                self.drop_packet(TalkDrop::Floor);
+            }
+        }
+    }
+
+    /// Counts a packet that is not played.
+    pub fn drop_packet(&self, why: TalkDrop) {
+        self.floor.0.metrics.count_talk_drop(why, 1);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.floor.0.state.lock().seats.remove(&self.session);
+        self.floor.stop(&self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::capture::audio::DeviceContext;
+    use crate::capture::audio::speaker::{self, Speaker};
+    use crate::media::Timestamp;
+    use crate::model::status::Status;
+    use crate::pipeline;
+    use crate::pipeline::ducking::Ducking;
+
+    fn floor(allow: Role) -> (Floor, StatusPublisher, Metrics, pipeline::speaker::Guard) {
+        let (status, metrics) = (StatusPublisher::new(Status::default()), Metrics::new());
+        // ALSA's own null device, which every machine has.
+        let config = speaker::Config { device: "null".into(), ..speaker::Config::default() };
+        let context = DeviceContext { pattern: false, camera: Box::new(|| None) };
+        let started = pipeline::speaker::start(Speaker::new(config, context), Ducking::default(), &metrics, &status);
+        let (input, guard) = started.expect("should start");
+        (Floor::new(Config { allow }, Some(input), status.clone(), metrics.clone()), status, metrics, guard)
+    }
+
+    fn packet(sequence: u16) -> TalkPacket {
+        let timestamp = u32::from(sequence) * 960;
+        TalkPacket {
+            sequence,
+            timestamp,
+            arrived: Timestamp::now(),
+            is_redundant: false,
+            payload: Bytes::from_static(&[0xf8, 0xff, 0xfe]),
+        }
+    }
+
+    fn talker(status: &StatusPublisher) -> Option<String> {
+        status.snapshot().speaker.talker
+    }
+
+    #[tokio::test]
+    async fn one_viewer_talks_at_a_time_and_an_operator_may_take_the_floor() {
+        let (floor, status, metrics, _guard) = floor(Role::Viewer);
+        let [one, other, operator] = ["1", "2", "3"].map(|session| floor.take_seat(session));
+        assert_eq!(floor.start("1", Role::Viewer, "Ann"), Ok(()));
+        assert_eq!(floor.start("1", Role::Viewer, "Ann"), Ok(()), "again");
+        assert_eq!((talker(&status).as_deref(), metrics.talking.get()), (Some("Ann"), 1));
+        assert_eq!(floor.start("2", Role::Viewer, "Bob"), Err(FloorError::Taken("Ann".into())));
+        assert_eq!(floor.start("3", Role::Operator, "Eve"), Ok(()));
+        assert_eq!(talker(&status).as_deref(), Some("Eve"));
+        assert_eq!(
+            floor.start("1", Role::Operator, "Ann"),
+            Err(FloorError::Taken("Eve".into())),
+            "not from an operator"
+        );
+        [&one, &other].into_iter().for_each(|seat| seat.push(packet(1)));
+        let dropped = |why| metrics.talk_dropped.get_or_create(&crate::model::metrics::TalkDropLabels { why }).get();
+        assert_eq!(dropped(TalkDrop::Floor), 2);
+        floor.stop("1");
+        assert_eq!(talker(&status).as_deref(), Some("Eve"), "who does not talk cannot stop");
+        drop(operator);
+        assert_eq!((talker(&status), metrics.talking.get()), (None, 0));
+        assert_eq!(floor.start("3", Role::Operator, "Eve"), Err(FloorError::NoSeat));
+        assert_eq!(floor.start("2", Role::Viewer, "Bob"), Ok(()));
+        floor.clear();
+        assert_eq!(*floor.watch().borrow(), None);
+    }
+
+    #[tokio::test]
+    async fn who_may_not_talk_is_told_why() {
+        let (floor, _, _, _guard) = floor(Role::Operator);
+        let _seat = floor.take_seat("1");
+        assert_eq!(floor.start("1", Role::Viewer, "Ann"), Err(FloorError::Role));
+        assert!(!floor.admits(Role::Viewer) && floor.admits(Role::Operator));
+        let (status, metrics) = (StatusPublisher::new(Status::default()), Metrics::new());
+        let none = Floor::new(Config::default(), None, status, metrics);
+        assert_eq!(none.start("1", Role::Operator, "Eve"), Err(FloorError::NoSpeaker));
+        assert!(!none.admits(Role::Operator));
+        let speaker = floor.0.speaker.as_ref().expect("should have one");
+        speaker.demand().set_blocked(true);
+        assert_eq!(floor.start("1", Role::Operator, "Ann"), Err(FloorError::Privacy));
+    }
+
+    #[tokio::test]
+    async fn the_floor_of_a_talker_who_vanished_is_free_within_two_seconds() {
+        let (floor, status, _, _guard) = floor(Role::Operator);
+        let seat = floor.take_seat("1");
+        floor.start("1", Role::Operator, "Ann").expect("should be free");
+        let heard = Instant::now();
+        (0..10).for_each(|sequence| seat.push(packet(sequence)));
+        let mut holder = floor.watch();
+        let free = holder.wait_for(Option::is_none);
+        tokio::time::timeout(Duration::from_secs(30), free).await.expect("in time").expect("should be there");
+        let took = heard.elapsed();
+        assert!(took >= SILENCE && took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(talker(&status), None);
+    }
+}

@@ -1,0 +1,454 @@
+//! Talk back end to end: viewers speak Opus to the running program, whose speaker is ALSA's own plugin that plays into a file.
+//!
+//! The jitter buffer and the clocks are tested beside the code in `src/media/playout` and `src/capture/audio`, the page's button in
+//! `tests/page`.
+
+// Snapshots are tested in `control`.
+#[allow(dead_code)]
+#[path = "control/client.rs"]
+mod client;
+mod common;
+// Only the level is measured here.
+#[allow(dead_code)]
+#[path = "common/tone.rs"]
+mod tone;
+
+use std::f64::consts::TAU;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use client::{ControlClient, code};
+use common::footprint::call;
+use common::{Event, LIMIT, Network, Options, Porthole, SMALL, request, token};
+use serde_json::json;
+use tempfile::TempDir;
+
+const FORBIDDEN: i64 = -32000;
+const BUSY: i64 = -32002;
+const REFUSED: i64 = -32003;
+
+/// Samples of a packet.
+const PACKET: usize = 960;
+
+/// What ALSA's file plugin keeps back: the buffer of the device that it stands for, 120 ms. A card would play that meanwhile.
+const KEPT_BACK: usize = 5_760;
+
+/// A program with a speaker.
+struct Board {
+    porthole: Porthole,
+    folder: TempDir,
+}
+
+impl Board {
+    fn start(speaker: &str, more: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("heard.raw");
+        let config = format!("{SMALL}[speaker]\ndevice = \"file:{},raw\"\n{speaker}\n{more}\n", file.display());
+        let state = [("STATE_DIRECTORY", folder.path().join("state").into_os_string())];
+        Ok(Self { porthole: Porthole::start_with(&config, &state)?, folder })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("heard.raw")
+    }
+
+    /// What the speaker has played.
+    fn heard(&self) -> Result<Vec<i16>> {
+        samples(&self.file())
+    }
+
+    /// A viewer that can talk.
+    async fn viewer(&self, more: Options) -> Result<ControlClient> {
+        ControlClient::connect(&Options { talks: true, ..more }).await
+    }
+
+    fn options(&self) -> Options {
+        Options { decode: false, ..Options::new(&self.porthole.base) }
+    }
+
+    /// A token of this role.
+    fn token(&self, name: &str, role: &str) -> Result<String> {
+        token(&self.folder.path().join("state"), &["add", name, "--role", role])
+    }
+}
+
+fn samples(file: &Path) -> Result<Vec<i16>> {
+    let bytes = std::fs::read(file).unwrap_or_default();
+    Ok(bytes.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect())
+}
+
+/// A sound like speech: a voice that wavers, with its harmonics, in syllables whose rhythm does not repeat.
+fn speech(seconds: usize) -> Vec<f32> {
+    let mut phase = 0.0;
+    let sample = |at: usize| {
+        let time = at as f64 / 48_000.0;
+        phase += TAU * (150.0 + 40.0 * (TAU * 0.7 * time).sin() + 15.0 * (TAU * 3.1 * time).sin()) / 48_000.0;
+        let voice: f64 = (1..12).map(|harmonic| (phase * f64::from(harmonic)).sin() / f64::from(harmonic)).sum();
+        let syllable = 0.55 + 0.45 * (TAU * 2.3 * time + 3.0 * (TAU * 0.31 * time).sin()).sin();
+        (0.15 * voice * syllable) as f32
+    };
+    (0..seconds * 48_000).map(sample).collect()
+}
+
+/// The packets of a sound, as a browser makes them.
+fn packets(samples: &[f32]) -> Result<Vec<Bytes>> {
+    let mut encoder = opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::Voip)?;
+    encoder.set_inband_fec(true)?;
+    encoder.set_packet_loss_perc(10)?;
+    encoder.set_bitrate(opus::Bitrate::Bits(40_000))?;
+    samples.chunks_exact(PACKET).map(|packet| Ok(encoder.encode_vec_float(packet, 1_200)?.into())).collect()
+}
+
+/// What comes out of packets.
+fn decoded(packets: &[Bytes]) -> Result<Vec<f32>> {
+    let mut decoder = opus::Decoder::new(48_000, opus::Channels::Mono)?;
+    let mut samples = vec![0.0; packets.len() * PACKET];
+    for (packet, samples) in packets.iter().zip(samples.chunks_exact_mut(PACKET)) {
+        decoder.decode_float(packet, samples, false)?;
+    }
+    Ok(samples)
+}
+
+/// Sends packets in real time, the first with the number `first`; `late` says by how many milliseconds each is late, `None` that it
+/// is lost. Returns when the first sample was spoken: 20 ms before its packet was sent.
+async fn say(
+    client: &ControlClient,
+    packets: &[Bytes],
+    first: u16,
+    late: impl Fn(usize) -> Option<u64>,
+) -> Result<Instant> {
+    let begun = Instant::now();
+    let at = |number: usize| Some((20 * number as u64 + late(number)?, number));
+    let mut order: Vec<(u64, usize)> = (0..packets.len()).filter_map(at).collect();
+    order.sort_unstable();
+    for (time, number) in order {
+        tokio::time::sleep_until((begun + Duration::from_millis(time)).into()).await;
+        let sequence = first.wrapping_add(number as u16);
+        let timestamp = u32::from(first).wrapping_mul(960).wrapping_add((number * PACKET) as u32);
+        client.viewer.send_audio(sequence, timestamp, packets[number].clone()).await?;
+    }
+    Ok(begun - Duration::from_millis(20))
+}
+
+/// Asks for the floor.
+async fn start_talk(client: &mut ControlClient) -> Result<i64> {
+    Ok(code(&client.call("talk.start", json!({})).await?))
+}
+
+/// Waits for the event `talk` with these values.
+async fn talk_event(client: &mut ControlClient, name: Option<&str>, you: bool) -> Result<()> {
+    let expected = json!({ "name": name, "you": you });
+    while client.event("talk").await.with_context(|| expected.to_string())? != expected {}
+    Ok(())
+}
+
+/// The correlation of `sent` with what was heard, at the place where it is highest, and that place.
+fn find(sent: &[f32], heard: &[i16]) -> (f64, usize) {
+    let score = |at: usize, step: usize| {
+        let (mut product, mut one, mut other) = (0.0, 1e-9, 1e-9);
+        for index in (0..sent.len()).step_by(step) {
+            let (a, b) = (f64::from(sent[index]), f64::from(heard[at + index]) / 32_768.0);
+            (product, one, other) = (product + a * b, one + a * a, other + b * b);
+        }
+        product / (one * other).sqrt()
+    };
+    let last = heard.len().saturating_sub(sent.len());
+    let best = |range: Vec<usize>, step: usize| {
+        range.into_iter().map(|at| (score(at, step), at)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
+    };
+    // Roughly first: a voice has no energy above some kilohertz.
+    let (_, rough) = best((0..last).step_by(12).collect(), 24);
+    best((rough.saturating_sub(24)..(rough + 24).min(last)).collect(), 1)
+}
+
+/// Follows the size of a file: when it had how many samples.
+fn follow(file: PathBuf, until: tokio::sync::watch::Receiver<bool>) -> std::thread::JoinHandle<Vec<(Instant, usize)>> {
+    std::thread::spawn(move || {
+        let mut sizes = Vec::new();
+        while !*until.borrow() {
+            let size = std::fs::metadata(&file).map_or(0, |file| file.len() as usize / 2);
+            sizes.push((Instant::now(), size));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        sizes
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_heard_intact_and_soon() -> Result<()> {
+    let board = Board::start("", "")?;
+    let mut client = board.viewer(board.options()).await?;
+    client.viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
+    let status = board.porthole.status().await?;
+    ensure!(status["speaker"]["state"] == "idle" && status["speaker"]["talker"].is_null(), "{status:#}");
+    ensure!(!board.file().exists(), "the speaker is open, and nobody talks");
+
+    let spoken = packets(&speech(4))?;
+    let (done, until) = tokio::sync::watch::channel(false);
+    let sizes = follow(board.file(), until);
+    ensure!(start_talk(&mut client).await? == 0);
+    talk_event(&mut client, Some("viewer 1"), true).await?;
+    let begun = say(&client, &spoken, 65_500, |_| Some(0)).await?;
+    let status = board.porthole.status().await?;
+    ensure!(status["speaker"]["state"] == "live" && status["speaker"]["talker"] == "viewer 1", "{status:#}");
+    ensure!(code(&client.call("talk.stop", json!({})).await?) == 0);
+    talk_event(&mut client, None, false).await?;
+    board.porthole.until_status("the speaker is closed", |status| status["speaker"]["state"] == "idle").await?;
+    done.send_replace(true);
+
+    let heard = board.heard()?;
+    // From the second second on: the first is that of the codec and of an opening device. The codec changes the sound, so what is
+    // heard is compared with what comes out of it, in three places: on a busy machine the speaker may run dry in one of them.
+    let decoded = decoded(&spoken)?;
+    let mut found = [48_000, 80_000, 112_000].map(|from| (find(&decoded[from..from + 24_000], &heard), from));
+    found.sort_by(|((one, _), _), ((other, _), _)| one.total_cmp(other));
+    let [_, ((correlation, at), from), _] = found;
+    ensure!(correlation > 0.9, "{found:?} of {}", heard.len());
+    let underruns = board.porthole.metric("porthole_speaker_underruns_total").await?;
+    // When that sample was in the file, it had been in the card for as long as the plugin keeps it back.
+    let sizes = sizes.join().ok().context("the follower has panicked")?;
+    let written = sizes.iter().find(|(_, size)| *size > at).context("it should be in the file")?.0;
+    let spoken_at = begun + Duration::from_secs_f64(from as f64 / 48_000.0);
+    let kept_back = Duration::from_secs_f64(KEPT_BACK as f64 / 48_000.0);
+    let delay = written.saturating_duration_since(spoken_at).saturating_sub(kept_back);
+    // Not the figure of a board, but one for a busy machine.
+    ensure!(delay < Duration::from_secs(1), "{delay:?} from mouth to ear, {underruns} underruns");
+    let played = board.porthole.metric("porthole_talk_packets_played_total").await?;
+    ensure!(played > 190.0, "{played} of 200 packets were played");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_and_jitter_leave_no_gap() -> Result<()> {
+    let board = Board::start("", "")?;
+    let mut client = board.viewer(board.options()).await?;
+    client.viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
+    let spoken = packets(&speech(10))?;
+    ensure!(start_talk(&mut client).await? == 0);
+    let random = |number: usize| (number.wrapping_mul(2_654_435_761) >> 7) % 1_000;
+    let late = |number: usize| (random(number) >= 100).then(|| random(number + 77) as u64 * 30 / 1_000);
+    say(&client, &spoken, 0, late).await?;
+    client.call("talk.stop", json!({})).await?;
+    board.porthole.until_status("the speaker is closed", |status| status["speaker"]["state"] == "idle").await?;
+    let heard = board.heard()?;
+    let is_loud = |frame: &[i16]| frame.iter().any(|sample| sample.unsigned_abs() > 60);
+    let frames: Vec<bool> = heard.chunks_exact(480).map(is_loud).collect();
+    let begin = frames.iter().position(|loud| *loud).context("nothing was heard")?;
+    let end = frames.iter().rposition(|loud| *loud).unwrap_or(0);
+    let gap = frames[begin..end].split(|loud| *loud).map(<[bool]>::len).max().unwrap_or(0);
+    // Without loss concealment, each of the longest losses would be silent; a busy machine adds underruns.
+    ensure!(gap <= 50, "{} ms of silence", gap * 10);
+    ensure!(end - begin > 900, "{} ms were heard", (end - begin) * 10);
+    let (recovered, concealed) = (
+        board.porthole.metric("porthole_talk_packets_recovered_total").await?,
+        board.porthole.metric("porthole_talk_packets_concealed_total").await?,
+    );
+    ensure!(recovered > 20.0 && concealed < 100.0, "{recovered} recovered, {concealed} concealed of 500");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_microphone_is_turned_down_while_somebody_talks() -> Result<()> {
+    let board = Board::start("", "")?;
+    let mut client = board.viewer(Options::new(&board.porthole.base)).await?;
+    // The level of a second of the tone that it hears.
+    async fn level(client: &mut ControlClient) -> Result<f64> {
+        let mut samples = Vec::new();
+        while samples.len() < 48_000 {
+            if let Event::Audio(audio) = client.viewer.event(LIMIT).await? {
+                samples.extend(audio.samples.chunks(2).map(|pair| pair[0]));
+            }
+        }
+        // Without the tick at the begin of a second.
+        let mut levels: Vec<f64> = samples.chunks(4_800).map(tone::dbfs).collect();
+        levels.sort_by(f64::total_cmp);
+        Ok(levels[levels.len() / 2])
+    }
+    let before = level(&mut client).await?;
+    let silence = packets(&vec![0.0; 48_000 * 4])?;
+    ensure!(start_talk(&mut client).await? == 0);
+    let (during, said) = {
+        let mut listener = board.viewer(Options::new(&board.porthole.base)).await?;
+        let listen = async {
+            listener.viewer.until(LIMIT, |event| matches!(event, Event::Audio(_))).await?;
+            level(&mut listener).await
+        };
+        tokio::join!(listen, say(&client, &silence, 0, |_| Some(0)))
+    };
+    said?;
+    let during = during?;
+    ensure!(during < before - 20.0, "{during:.1} dB instead of {before:.1} dB");
+    client.call("talk.stop", json!({})).await?;
+    // What has arrived meanwhile.
+    while client.viewer.events.try_recv().is_ok() {}
+    let mut after = level(&mut client).await?;
+    for _ in 0..5 {
+        if (after - before).abs() < 3.0 {
+            break;
+        }
+        after = level(&mut client).await?;
+    }
+    ensure!((after - before).abs() < 3.0, "{after:.1} dB after {before:.1} dB");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_viewer_talks_at_a_time_and_an_operator_may_take_the_floor() -> Result<()> {
+    let board = Board::start("allow = \"viewer\"", "[auth]\nmode = \"password\"")?;
+    let (viewer, operator) = (board.token("a", "viewer")?, board.token("b", "operator")?);
+    let with = |token: &str| Options { token: Some(token.into()), ..board.options() };
+    let mut one = board.viewer(with(&viewer)).await?;
+    let mut other = board.viewer(with(&viewer)).await?;
+    let mut chief = board.viewer(with(&operator)).await?;
+    for client in [&mut one, &mut other, &mut chief] {
+        // From then on events are sent.
+        client.event("viewers").await?;
+    }
+    ensure!(start_talk(&mut one).await? == 0);
+    talk_event(&mut one, Some("viewer 1"), true).await?;
+    talk_event(&mut other, Some("viewer 1"), false).await?;
+    let taken = other.call("talk.start", json!({})).await?;
+    ensure!(
+        code(&taken) == BUSY && taken["error"]["message"].as_str().is_some_and(|text| text.contains("viewer 1")),
+        "{taken}"
+    );
+    // Those of whoever does not have the floor are dropped.
+    let silence = packets(&[0.0; 48_000])?;
+    say(&other, &silence, 0, |_| Some(0)).await?;
+    let bearer = format!("Bearer {operator}");
+    let headers = [("authorization", bearer.as_str())];
+    let metrics = request("GET", &format!("{}metrics", board.porthole.base), &headers, String::new()).await?.body;
+    let series = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    let dropped = series("porthole_talk_packets_dropped_total{why=\"Floor\"}");
+    ensure!(dropped.is_some_and(|dropped| dropped > 40.0), "{metrics}");
+    ensure!(series("porthole_talk_packets_played_total ") == Some(0.0), "nothing was said by who may: {metrics}");
+    ensure!(start_talk(&mut one).await? == 0, "nothing came of it, and it is free again");
+    ensure!(start_talk(&mut chief).await? == 0);
+    talk_event(&mut one, Some("viewer 3"), false).await?;
+    ensure!(start_talk(&mut one).await? == BUSY, "not from an operator");
+    // Whoever leaves frees the floor.
+    chief.viewer.leave().await?;
+    talk_event(&mut other, None, false).await?;
+    ensure!(start_talk(&mut other).await? == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_may_talk_is_asked_for_audio() -> Result<()> {
+    let board = Board::start("", "[auth]\nmode = \"password\"")?;
+    let audio = |client: &ControlClient| {
+        let section = client.viewer.answer.split("m=").find(|section| section.starts_with("audio")).unwrap_or_default();
+        section
+            .lines()
+            .find(|line| line.starts_with("a=send") || line.starts_with("a=recv"))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    for (role, talks, direction, answer) in [
+        ("operator", true, "a=sendrecv", 0),
+        ("operator", false, "a=sendonly", REFUSED),
+        ("viewer", true, "a=sendonly", FORBIDDEN),
+        ("viewer", false, "a=sendonly", FORBIDDEN),
+    ] {
+        let token = board.token(&format!("{role}-{talks}"), role)?;
+        let options = Options { talks, token: Some(token), ..board.options() };
+        let mut client = ControlClient::connect(&options).await?;
+        ensure!(audio(&client) == direction, "{role} {talks}: {}", client.viewer.answer);
+        let found = start_talk(&mut client).await?;
+        ensure!(found == answer, "{role} {talks}: {found}");
+        client.viewer.leave().await?;
+    }
+    let deaf = Porthole::start(SMALL)?;
+    let options = Options { talks: true, decode: false, ..Options::new(&deaf.base) };
+    let mut client = ControlClient::connect(&options).await?;
+    ensure!(audio(&client) == "a=sendonly" && start_talk(&mut client).await? == REFUSED, "there is no speaker");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_floor_of_a_talker_who_vanishes_is_free_within_two_seconds() -> Result<()> {
+    let board = Board::start("", "")?;
+    let network = Network::default();
+    let mut talker = board.viewer(Options { network: Some(network.clone()), ..board.options() }).await?;
+    let mut other = board.viewer(board.options()).await?;
+    for client in [&mut talker, &mut other] {
+        client.event("viewers").await?;
+    }
+    let spoken = packets(&speech(1))?;
+    ensure!(start_talk(&mut talker).await? == 0);
+    talk_event(&mut other, Some("viewer 1"), false).await?;
+    say(&talker, &spoken, 0, |_| Some(0)).await?;
+    network.vanish();
+    let gone = Instant::now();
+    talk_event(&mut other, None, false).await?;
+    let took = gone.elapsed();
+    ensure!(took < Duration::from_secs(2), "{took:?}");
+    ensure!(start_talk(&mut other).await? == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_privacy_switch_silences_in_the_middle_of_a_word() -> Result<()> {
+    let board = Board::start("", "")?;
+    let mut client = board.viewer(board.options()).await?;
+    client.viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
+    let spoken = packets(&speech(4))?;
+    ensure!(start_talk(&mut client).await? == 0);
+    let switched = async {
+        board.porthole.until_metric("porthole_talk_packets_played_total", |played| played > 50.0).await?;
+        call(&board.porthole, "privacy.set", json!({ "on": true })).await?;
+        anyhow::Ok((Instant::now(), std::fs::metadata(board.file())?.len()))
+    };
+    let (said, switched) = tokio::join!(say(&client, &spoken, 0, |_| Some(0)), switched);
+    said?;
+    let (_, before) = switched?;
+    // At most 50 ms more in the file, besides what the plugin has kept back when the device was closed.
+    let more = (std::fs::metadata(board.file())?.len() - before) as usize / 2;
+    ensure!(more <= KEPT_BACK + 2_400, "{more} samples after the switch was turned on");
+    let status = board.porthole.status().await?;
+    ensure!(status["speaker"]["state"] == "idle" && status["speaker"]["talker"].is_null(), "{status:#}");
+    let refused = client.call("talk.start", json!({})).await?;
+    ensure!(code(&refused) == REFUSED, "{refused}");
+    call(&board.porthole, "privacy.set", json!({ "on": false })).await?;
+    ensure!(start_talk(&mut client).await? == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_and_garbage_are_bounded_and_counted() -> Result<()> {
+    let board = Board::start("", "")?;
+    let mut client = board.viewer(board.options()).await?;
+    client.viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
+    ensure!(start_talk(&mut client).await? == 0);
+    let spoken = packets(&speech(1))?;
+    let mut number = 0u16;
+    // As fast as they go, with gaps, timestamps that jump, and payloads that are no Opus.
+    let dropped = |why: &str| format!("porthole_talk_packets_dropped_total{{why=\"{why}\"}}");
+    let begun = Instant::now();
+    while board.porthole.series(&dropped("Rate")).await? < 100.0
+        || board.porthole.series(&dropped("Malformed")).await? < 1.0
+    {
+        ensure!(begun.elapsed() < LIMIT, "the flood is not bounded");
+        for _ in 0..200 {
+            number = number.wrapping_add(1 + number % 5);
+            let payload = match number % 3 {
+                0 => spoken[usize::from(number) % spoken.len()].clone(),
+                1 => Bytes::from(vec![0xff; 1 + usize::from(number) % 1_000]),
+                _ => Bytes::from(vec![number as u8; 3]),
+            };
+            client.viewer.send_audio(number, u32::from(number) * 65_521, payload).await?;
+        }
+    }
+    // It goes on, and the talker is heard again.
+    client.call("talk.stop", json!({})).await?;
+    ensure!(start_talk(&mut client).await? == 0);
+    let before = board.porthole.metric("porthole_talk_packets_played_total").await?;
+    let said = say(&client, &spoken, number.wrapping_add(1), |_| Some(0));
+    said.await?;
+    let played =
+        board.porthole.until_metric("porthole_talk_packets_played_total", |played| played > before + 30.0).await?;
+    ensure!(played > before);
+    Ok(())
+}
