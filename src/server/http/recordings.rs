@@ -65,7 +65,11 @@ impl From<StoredRecording> for RecordingEntry {
             bytes,
             protected: name.protected,
             running: is_running,
-            file: format!("/recordings/{id}.mp4"),
+            // Browsers take what they have played lately for unchanged, whatever its headers say.
+            file: match is_running {
+                true => format!("/recordings/{id}.mp4?bytes={bytes}"),
+                false => format!("/recordings/{id}.mp4"),
+            },
             picture: format!("/recordings/{id}.jpg"),
             camera: name.camera,
         }
