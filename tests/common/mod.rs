@@ -13,17 +13,20 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 pub use footprint::{Footprint, until_idle};
 pub use program::Program;
+use tempfile::TempDir;
 pub use test_viewer::{Event, Network, Options, Viewer, request};
 
 /// A deadline for anything that works, on a machine busy with other tests.
 pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// The configuration in its directory.
+const CONFIG: &str = "porthole.toml";
 
 /// Interval for polling a condition: short enough for any test, and long enough not to slow the program down.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -69,6 +72,8 @@ pub struct Porthole {
     pub base: String,
     printed: Arc<Mutex<Vec<String>>>,
     log: std::thread::JoinHandle<String>,
+    /// Its configuration and its state, if they are its own.
+    _folder: Option<TempDir>,
 }
 
 impl Porthole {
@@ -79,15 +84,17 @@ impl Porthole {
 
     /// As [`Self::start`], with additional environment variables.
     pub fn start_with(config: &str, environment: &[(&str, OsString)]) -> Result<Self> {
-        Self::spawn(command(config)?.envs(environment.iter().cloned()))
+        let folder = folder_with(config)?;
+        let mut command = command_for(folder.path().join(CONFIG));
+        Self::spawn(command.envs(environment.iter().cloned()), Some(folder))
     }
 
     /// Starts the program with an existing configuration file.
     pub fn start_file(file: &Path, environment: &[(&str, OsString)]) -> Result<Self> {
-        Self::spawn(command_for(file.into()).envs(environment.iter().cloned()))
+        Self::spawn(command_for(file.into()).envs(environment.iter().cloned()), None)
     }
 
-    fn spawn(command: &mut Command) -> Result<Self> {
+    fn spawn(command: &mut Command, folder: Option<TempDir>) -> Result<Self> {
         let mut child = command.spawn().context("start porthole")?;
         let mut stderr = child.stderr.take().context("no stderr")?;
         let log = std::thread::spawn(move || {
@@ -107,12 +114,13 @@ impl Porthole {
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| print.lock().expect("no holder should panic").push(line))
         });
-        Ok(Self { child, base, printed, log })
+        Ok(Self { child, base, printed, log, _folder: folder })
     }
 
     /// Runs the program with a configuration that prevents it from starting; returns exit code and stderr.
     pub fn fail(config: &str) -> Result<(Option<i32>, String)> {
-        let output = command(config)?.output().context("run porthole")?;
+        let folder = folder_with(config)?;
+        let output = command_for(folder.path().join(CONFIG)).output().context("run porthole")?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 
@@ -263,12 +271,12 @@ pub fn signal(pid: u32, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn command(config: &str) -> Result<Command> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let name = format!("{}-{}.toml", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, complete(config)).with_context(|| format!("write {}", path.display()))?;
-    Ok(command_for(path))
+/// A new directory with a configuration. Nothing in its name depends on the process: tests in namespaces of their own have the
+/// same numbers.
+fn folder_with(config: &str) -> Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join(CONFIG), complete(config)).context("write the configuration")?;
+    Ok(folder)
 }
 
 fn command_for(path: PathBuf) -> Command {
