@@ -71,8 +71,8 @@
 //!
 //! Each place has a label in `model::metrics::DropPoint`: the driver's ring is full; the buffer is stale or damaged; a
 //! newer frame replaced it in the mailbox (the main valve, before any work is done); nobody watches; the stream is a second
-//! behind its bitrate; the viewer's task lags; the card is too slow for the recorder; a key frame is awaited; the socket is
-//! full. A drop is counted and never waited for.
+//! behind its bitrate; the viewer's task lags; the card is too slow for the recorder; a key frame is awaited; the viewer's
+//! network does not carry it; the socket is full. A drop is counted and never waited for.
 
 pub mod app;
 pub mod capture;

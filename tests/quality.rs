@@ -119,14 +119,14 @@ async fn an_operator_bounds_what_a_viewer_is_sent() -> Result<()> {
     let mut viewer = ControlClient::begin(&porthole).await?;
     viewer.frame().await?;
     let session = viewer.call("session.list", json!({})).await?["sessions"][0]["session"].clone();
-    let free = bitrate(&porthole, &mut viewer).await?;
+    let free = viewer.bitrate(&porthole).await?;
 
     viewer.call("session.limit", json!({ "session": session, "bitrate": 400_000 })).await?;
     ensure!(viewer.call("session.list", json!({})).await?["sessions"][0]["limit"] == 400_000);
     let mut bounded = [free; 2];
     while bounded.iter().any(|bitrate| *bitrate > 450_000.0) {
         ensure!(viewer.frames.len() < 900, "still {bounded:?} bit/s, {free} without a limit");
-        bounded = [bounded[1], bitrate(&porthole, &mut viewer).await?];
+        bounded = [bounded[1], viewer.bitrate(&porthole).await?];
     }
     ensure!(viewer.frames.last().is_some_and(|frame| frame.size == OWN), "it watches alone: the encoder follows it");
 
@@ -134,7 +134,7 @@ async fn an_operator_bounds_what_a_viewer_is_sent() -> Result<()> {
     let mut again = 0.0;
     while again < free / 2.0 {
         ensure!(viewer.frames.len() < 1_800, "still {again} bit/s, {free} at first");
-        again = bitrate(&porthole, &mut viewer).await?;
+        again = viewer.bitrate(&porthole).await?;
     }
 
     let unknown = viewer.send_request("session.limit", json!({ "session": "nobody" })).await?;
@@ -177,16 +177,4 @@ async fn report(viewer: &mut ControlClient, params: serde_json::Value) -> Result
         viewer.frame().await?;
     }
     Ok(())
-}
-
-/// What is sent while the next 30 frames arrive, in bit/s of their own time.
-async fn bitrate(porthole: &Porthole, viewer: &mut ControlClient) -> Result<f64> {
-    let first = viewer.frame().await?.timestamp;
-    let before = porthole.metric("porthole_sent_bytes_total").await?;
-    let mut last = first;
-    for _ in 0..30 {
-        last = viewer.frame().await?.timestamp;
-    }
-    let bytes = porthole.metric("porthole_sent_bytes_total").await? - before;
-    Ok(bytes * 8.0 * 90_000.0 / f64::from(last.wrapping_sub(first)))
 }

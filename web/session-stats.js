@@ -17,8 +17,10 @@ const REPORT_INTERVAL_MS = 2_000;
 /**
  * @typedef {object} OwnSession What the board sends, and knows of the connection.
  * @property {'main' | 'small'} rendition
+ * @property {'all' | 'base'} [layers] Which frames of it.
  * @property {number | null} estimate What the network carries, in bit/s.
  * @property {number} [skips] How often it was skipped to the live edge.
+ * @property {number} [left_out] Frames that were left out for the network.
  */
 
 /** Collected from the construction to `stop()`. */

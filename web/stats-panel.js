@@ -51,7 +51,8 @@ const ROWS = {
     const size = stats?.video?.width ? `${stats.video.width} × ${stats.video.height}` : null;
     return size && own?.rendition === 'small' ? t().details.reduced(size) : size;
   },
-  fps: ({ stats }) => (stats?.video?.fps == null ? null : `${round(stats.video.fps)} fps`),
+  fps: ({ stats, own }) =>
+    stats?.video?.fps == null ? null : list(`${round(stats.video.fps)} fps`, own?.layers === 'base' && t().details.fewer(own.left_out ?? 0)),
   'video-bitrate': ({ stats }) => bitrate(stats?.video?.bitrate),
   'video-codec': ({ stats, camera }) => list(codec(stats?.video?.codec), camera?.encoder),
   'audio-bitrate': ({ stats, muted }) => (muted ? t().settings.muted : bitrate(stats?.audio?.bitrate)),

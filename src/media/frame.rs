@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::Colorimetry;
+use super::h264;
 use super::h264::payload::SharedPayloads;
 
 /// Seconds between the NTP epoch (1900) and the Unix epoch (1970), RFC 5905 appendix A.
@@ -246,10 +247,20 @@ pub struct EncodedFrame {
     pub key: bool,
     /// Whether it belongs to the placeholder, and not to the video of the camera.
     pub placeholder: bool,
+    /// Whether no other frame is predicted from it, so that a viewer may be sent the stream without it.
+    pub disposable: bool,
     /// The access unit.
     pub data: Bytes,
     /// Its RTP payloads.
     pub payloads: SharedPayloads,
+}
+
+impl EncodedFrame {
+    /// A frame of the camera with this access unit, which is an IDR if `key`.
+    pub fn new(captured: Timestamp, key: bool, data: Bytes) -> Self {
+        let disposable = !key && h264::is_disposable(&data);
+        Self { captured, key, placeholder: false, disposable, data, payloads: SharedPayloads::default() }
+    }
 }
 
 /// 20 ms of audio from a source, before encoding.

@@ -36,6 +36,17 @@ pub enum Rendition {
     Small,
 }
 
+/// Which frames of a stream a viewer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Layers {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that others need.
+    Base,
+}
+
 /// The kind of a camera's fault, for programs and for LEDs that blink a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -257,6 +268,8 @@ pub struct ViewerStatus {
     pub camera: String,
     /// The rendition that it is sent.
     pub rendition: Rendition,
+    /// Which frames of it.
+    pub layers: Layers,
     /// What its network carries, in bit/s.
     pub estimate: Option<u32>,
     /// Its round trip time in milliseconds.
@@ -267,6 +280,8 @@ pub struct ViewerStatus {
     pub delay: Option<u32>,
     /// How often it was skipped to the live edge, because it was behind.
     pub skips: u64,
+    /// Frames that were left out for its network without the picture standing still.
+    pub left_out: u64,
 }
 
 impl From<Status> for Report {

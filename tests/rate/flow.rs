@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use porthole::server::rtc::rate::estimator::{Estimator, EstimatorConfig};
 use porthole::server::rtc::rate::history::{PacketKind, SentHistory, SentPacket};
-use porthole::server::rtc::rate::pacer::{PacedPacket, SendPacer};
+use porthole::server::rtc::rate::layers::{LayerInput, LayerPolicy, Layers};
+use porthole::server::rtc::rate::pacer::{FrameKind, PacedPacket, SendPacer};
 use porthole::server::rtc::rate::repair::{MAX_COPIES, RepairBudget, RepairVerdict};
 
 use crate::random::Random;
@@ -39,11 +40,20 @@ const COVERED: f64 = 0.8;
 /// When a viewer is moved to the smaller rendition, in seconds: its network has been measured by then.
 const SMALL_FROM: f64 = 5.0;
 
-/// A camera that encodes itself: its bitrate in bit/s, and the size of its key frames in bytes.
+/// The share of a layered stream that its base layer has.
+const BASE_SHARE: f64 = 0.6;
+
+/// How often layers are chosen, in seconds, and from when on: the network has been measured by then.
+const LAYER_INTERVAL: f64 = 0.5;
+const LAYERS_FROM: f64 = 2.0;
+
+/// A camera that encodes itself: its bitrate in bit/s, the size of its key frames in bytes, and whether no other frame needs
+/// every second one.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnEncoder {
     pub bitrate: f64,
     pub key_bytes: f64,
+    pub layered: bool,
 }
 
 /// A frame as it is encoded.
@@ -52,6 +62,7 @@ pub struct Encoded {
     frame: u64,
     previous: u64,
     key: bool,
+    disposable: bool,
     /// Its packets, and the size of each.
     count: usize,
     bytes: usize,
@@ -94,7 +105,14 @@ pub struct Flow {
     sent_video: HashMap<u16, (VideoPacket, usize)>,
     next_number: u64,
     next_frame: u64,
+    /// The last frame that others are predicted from, and how many frames there were since the last key frame.
     last_frame: u64,
+    since_key: u64,
+    layers: LayerPolicy,
+    next_choice: f64,
+    late: u64,
+    /// The frames that were left out before the pacer.
+    pub left_out: u64,
     next_capture: f64,
     next_audio: f64,
     next_tick: f64,
@@ -141,6 +159,11 @@ impl Flow {
             next_number: 0,
             next_frame: 1,
             last_frame: 0,
+            since_key: 0,
+            layers: LayerPolicy::default(),
+            next_choice: LAYERS_FROM,
+            late: 0,
+            left_out: 0,
             next_capture: 0.0,
             next_audio: 0.0,
             next_tick: 0.0,
@@ -181,12 +204,11 @@ impl Flow {
     }
 
     fn resend(&mut self, verdicts: Vec<(u16, RepairVerdict)>, now: f64) {
-        let at = self.at(now);
         for copy in 0..MAX_COPIES {
             for (number, verdict) in &verdicts {
                 let RepairVerdict::Resend(copies) = verdict else { continue };
                 let Some((video, bytes)) = self.sent_video.get(number).filter(|_| copy < *copies) else { continue };
-                self.pacer.push_repair(Queued { content: Content::Video(*video), bytes: *bytes }, *bytes, at);
+                self.pacer.push_repair(Queued { content: Content::Video(*video), bytes: *bytes }, *bytes);
                 self.repaired.push_back((now, *bytes));
             }
         }
@@ -235,7 +257,7 @@ impl Flow {
         if now >= self.next_audio {
             self.next_audio += AUDIO_INTERVAL;
             if self.audio {
-                self.pacer.push_audio(Queued { content: Content::Audio, bytes: AUDIO_BYTES }, AUDIO_BYTES, at);
+                self.pacer.push_audio(Queued { content: Content::Audio, bytes: AUDIO_BYTES }, AUDIO_BYTES);
             }
         }
         if !self.estimator.is_silent() {
@@ -248,14 +270,40 @@ impl Flow {
         }
         self.request_key(now);
         self.encoded = if self.follows { self.handed.take() } else { self.encode(now) };
-        let Some(Encoded { frame, previous, key, count, bytes }) = self.encoded else { return };
+        self.choose_layers(now);
+        let Some(Encoded { frame, previous, key, disposable, count, bytes }) = self.encoded else { return };
+        if disposable && self.layers.current() == Layers::Base {
+            self.left_out += 1;
+            return;
+        }
         self.keys += usize::from(key);
         self.key_wanted &= !key;
         let packets = (0..count).map(|index| {
-            let video = VideoPacket { number: 0, frame, previous, key, first: index == 0, count, captured: now };
+            let video =
+                VideoPacket { number: 0, frame, previous, disposable, key, first: index == 0, count, captured: now };
             (Queued { content: Content::Video(video), bytes }, bytes)
         });
-        self.pacer.push_frame(packets, key, at);
+        let kind = match (key, disposable) {
+            (true, _) => FrameKind::Key,
+            (false, true) => FrameKind::Disposable,
+            (false, false) => FrameKind::Reference,
+        };
+        self.pacer.push_frame(packets, kind, at);
+    }
+
+    /// Chooses the layers of a camera that has some.
+    fn choose_layers(&mut self, now: f64) {
+        let Some(own) = self.own_encoder.filter(|own| own.layered && now >= self.next_choice) else { return };
+        self.next_choice += LAYER_INTERVAL;
+        let late = self.pacer.drops().late;
+        let input = LayerInput {
+            available: Some(self.room(now).max(0.0) as u32),
+            all: own.bitrate as u32,
+            base_share: BASE_SHARE,
+            has_skipped: std::mem::replace(&mut self.late, late) != late,
+        };
+        let at = self.at(now);
+        self.layers.update(&input, at);
     }
 
     /// What is left of the estimate for video.
@@ -271,7 +319,8 @@ impl Flow {
     fn carries_stream(&self) -> bool {
         let repair: usize = self.repaired.iter().map(|(_, bytes)| bytes * 8).sum();
         let room = f64::from(self.estimator.target()) * MEDIA_SHARE - AUDIO_RATE - repair as f64;
-        self.estimator.is_silent() || room >= self.bitrate * COVERED
+        let share = if self.layers.current() == Layers::Base { BASE_SHARE } else { 1.0 };
+        self.estimator.is_silent() || room >= self.bitrate * share * COVERED
     }
 
     /// The next frame, if it is time for one.
@@ -293,12 +342,22 @@ impl Flow {
         let key = std::mem::take(&mut self.key);
         let size = self.bitrate / FPS / 8.0 * (1.0 + 0.15 * self.random.normal()).clamp(0.5, 1.6);
         let size = if key { self.own_encoder.map_or(size * KEY_SIZE, |own| own.key_bytes) } else { size };
+        self.since_key = if key { 0 } else { self.since_key + 1 };
+        let is_layered = self.own_encoder.is_some_and(|own| own.layered);
+        let disposable = is_layered && self.since_key % 2 == 1;
+        let size = match (is_layered && !key, disposable) {
+            (false, _) => size,
+            (true, false) => size * 2.0 * BASE_SHARE,
+            (true, true) => size * 2.0 * (1.0 - BASE_SHARE),
+        };
         let count = (size / PAYLOAD).ceil().max(1.0) as usize;
         let bytes = (size / count as f64) as usize + HEADERS;
         let (frame, previous) = (self.next_frame, self.last_frame);
         self.next_frame += 1;
-        self.last_frame = frame;
-        Some(Encoded { frame, previous, key, count, bytes })
+        if !disposable {
+            self.last_frame = frame;
+        }
+        Some(Encoded { frame, previous, key, disposable, count, bytes })
     }
 
     /// Requests a key frame within the budget that a session has: four at once, then one in 2 s.

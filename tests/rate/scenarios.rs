@@ -125,12 +125,35 @@ fn a_path_that_becomes_longer_is_used_as_before() {
 #[test]
 fn large_key_frames_arrive_whole_on_a_slow_path() {
     for (rate, seed) in [(0.5e6, 1), (1e6, 2)] {
-        let own_encoder = Some(OwnEncoder { bitrate: 0.3e6, key_bytes: 150e3 });
+        let own_encoder = Some(OwnEncoder { bitrate: 0.3e6, key_bytes: 150e3, layered: false });
         let clients = vec![Client { own_encoder, ..Client::default() }];
         let outcome = run(&Setup { seed, clients, ..Setup::new(60.0, link(rate)) });
         show(&format!("large key frames at {rate} bit/s, seed {seed}"), &outcome, 0.0, 60.0, rate);
         let shown = outcome.viewers[0].displayed.iter().filter(|frame| frame.at > 10.0).count();
         assert!(shown > 3, "{shown} pictures");
+    }
+}
+
+#[test]
+fn a_path_that_carries_the_base_layer_alone_shows_fewer_pictures_and_none_stands_still() {
+    for seed in SEEDS {
+        let frozen = [false, true].map(|layered| {
+            let own_encoder = Some(OwnEncoder { bitrate: 1e6, key_bytes: 12e3, layered });
+            let clients = vec![Client { own_encoder, limit: 1e6, ..Client::default() }];
+            let outcome = run(&Setup { seed, clients, ..Setup::new(60.0, link(0.8e6)) });
+            show(&format!("layered: {layered}, seed {seed}"), &outcome, 10.0, 60.0, 0.8e6);
+            let flow = &outcome.flows[0];
+            let shown = outcome.viewers[0].displayed.iter().filter(|frame| frame.at > 10.0).count();
+            println!("{shown} pictures, {} left out, {:?}", flow.left_out, flow.pacer.drops());
+            if layered {
+                assert!((700..850).contains(&shown), "half of 1,500 at least: {shown}");
+                assert!(outcome.delay(0, 0.95, 10.0) < 0.2);
+                assert!(flow.keys <= 8, "all but a few until the network is known: {}", flow.keys);
+            }
+            outcome.frozen(0, 10.0, 60.0)
+        });
+        let [whole, layered] = frozen;
+        assert!(layered < 0.01 && whole > 0.2, "frozen {layered} with layers, {whole} without");
     }
 }
 

@@ -41,6 +41,8 @@ pub struct VideoPacket {
     pub frame: u64,
     /// The frame that it is predicted from.
     pub previous: u64,
+    /// Whether no frame is predicted from it.
+    pub disposable: bool,
     pub key: bool,
     pub first: bool,
     /// The packets of the frame.
@@ -81,6 +83,8 @@ pub struct Viewer {
     missing: BTreeMap<u64, (f64, f64)>,
     frames: BTreeMap<u64, Partial>,
     decoded: Option<u64>,
+    /// The last decoded frame that others are predicted from.
+    reference: Option<u64>,
     last_decoded: f64,
     last_pli: f64,
     pub displayed: Vec<Displayed>,
@@ -99,6 +103,7 @@ impl Viewer {
             missing: BTreeMap::new(),
             frames: BTreeMap::new(),
             decoded: None,
+            reference: None,
             last_decoded: 0.0,
             last_pli: 0.0,
             displayed: Vec::new(),
@@ -139,11 +144,14 @@ impl Viewer {
         loop {
             let next = self.frames.iter().find(|(_, partial)| {
                 let complete = partial.numbers.len() == partial.packet.count;
-                complete && (partial.packet.key || self.decoded == Some(partial.packet.previous))
+                complete && (partial.packet.key || self.reference == Some(partial.packet.previous))
             });
             let Some((frame, partial)) = next.map(|(frame, partial)| (*frame, partial.packet)) else { return };
             self.displayed.push(Displayed { at, captured: partial.captured });
             self.decoded = Some(frame);
+            if !partial.disposable {
+                self.reference = Some(frame);
+            }
             self.last_decoded = at;
             self.frames = self.frames.split_off(&(frame + 1));
             if partial.key {

@@ -57,7 +57,11 @@ pub struct ReceivedFrame {
 
 impl ControlClient {
     pub async fn begin(porthole: &Porthole) -> Result<Self> {
-        let viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+        Self::begin_with(&Options::new(&porthole.base)).await
+    }
+
+    pub async fn begin_with(options: &Options) -> Result<Self> {
+        let viewer = Viewer::connect(options).await?;
         Ok(Self {
             viewer,
             requests: 0,
@@ -133,5 +137,18 @@ impl ControlClient {
         let id = self.send_request(method, params).await?;
         let answer = self.answer(id).await?;
         answer.get("result").cloned().with_context(|| format!("{method}: {answer}"))
+    }
+
+    /// What is sent to all viewers while this one's next 30 frames arrive, in bit/s of their own time.
+    #[allow(dead_code)]
+    pub async fn bitrate(&mut self, porthole: &Porthole) -> Result<f64> {
+        let first = self.frame().await?.timestamp;
+        let before = porthole.metric("porthole_sent_bytes_total").await?;
+        let mut last = first;
+        for _ in 0..30 {
+            last = self.frame().await?.timestamp;
+        }
+        let bytes = porthole.metric("porthole_sent_bytes_total").await? - before;
+        Ok(bytes * 8.0 * 90_000.0 / f64::from(last.wrapping_sub(first)))
     }
 }

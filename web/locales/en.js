@@ -133,6 +133,7 @@ const english = {
     steps: (/** @type {string} */ answer, /** @type {string} */ connected) => `answer after ${answer} ms, connected after ${connected} ms`,
     lost: (/** @type {string} */ percent, /** @type {number} */ count) => `${percent} % (${count} lost)`,
     reduced: (/** @type {string} */ size) => `${size}, half size`,
+    fewer: (/** @type {number} */ count) => `fewer for this network, ${count} left out`,
     audioDelay: (/** @type {string} */ delay) => `audio ${delay}`,
     ofMax: (/** @type {number} */ count, /** @type {number} */ max) => `${count} of at most ${max}`,
     up: (/** @type {string} */ uptime) => `up ${uptime}`,

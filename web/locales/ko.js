@@ -125,6 +125,7 @@ const korean = {
     steps: (answer, connected) => `${answer} ms 후 응답, ${connected} ms 후 연결`,
     lost: (percent, count) => `${percent} % (${count}개 손실)`,
     reduced: (size) => `${size}, 절반 크기`,
+    fewer: (count) => `네트워크에 맞춰 줄임, ${count}개 생략`,
     audioDelay: (delay) => `소리 ${delay}`,
     ofMax: (count, max) => `최대 ${max}명 중 ${count}명`,
     up: (uptime) => `가동 ${uptime}`,

@@ -108,6 +108,10 @@ pub trait Encoder: Send {
     /// as it is, and so may a macroblock that takes more.
     fn set_small_nals(&mut self, _small: bool) {}
 
+    /// Whether every other frame shall be one that no other needs. Where that changes, the next frame is a key frame. What a
+    /// camera encoded stays as it is.
+    fn set_layers(&mut self, _layered: bool) {}
+
     /// The profile and level that its stream requires of a decoder; `None` until known.
     fn profile(&self) -> Option<Profile>;
 

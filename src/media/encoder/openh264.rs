@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::complexity::ComplexityMeter;
-use super::rate::{Coded, QP_MAX, RateControl};
+use super::rate::{Coded, Layer, QP_MAX, RateControl};
 use super::threads::ThreadPolicy;
 use super::{Config, Error, PictureTap};
 use crate::media::convert::{Converter, Planes};
 use crate::media::h264;
 use crate::media::{EncodedFrame, RawFrame, Timestamp, VideoFormat};
-use codec::{Codec, Slices};
+use codec::{Codec, CodecLayout, Picture, Slices};
 
 pub use decode::{StreamDecoder, decode};
 
@@ -33,6 +33,8 @@ pub struct OpenH264 {
     threads: ThreadPolicy,
     /// Whether NAL units have to be small.
     small_nals: bool,
+    /// Whether there are two temporal layers.
+    layered: bool,
     /// The highest bitrate so far, which the level of the stream has to allow.
     highest: u32,
     /// What the source declares.
@@ -53,6 +55,7 @@ impl OpenH264 {
             rate: RateControl::new(config.bitrate, pixels, interval(format.fps)),
             threads: ThreadPolicy::new(config.threads, cores),
             small_nals: false,
+            layered: false,
             highest: config.bitrate,
             format: *format,
             last: None,
@@ -75,9 +78,11 @@ impl super::Encoder for OpenH264 {
         let fresh = self.codec.as_ref().is_none_or(|(opened, _)| *opened != size);
         let key = key || fresh;
         let picture = self.meter.measure(planes.y, planes.width, planes.y_stride);
-        let qp = self.rate.choose(elapsed, key, picture).ok_or(Error::Backlog)?;
+        let next = self.codec.as_ref().map_or(Layer::Key, |(_, codec)| codec.next_layer());
+        let qp = self.rate.choose(elapsed, if key { Layer::Key } else { next }, picture).ok_or(Error::Backlog)?;
         let slices = if self.small_nals { Slices::Small } else { Slices::PerThread };
-        let open = || Codec::open(size, self.highest, &self.format, (self.threads.count(), slices));
+        let layout = CodecLayout { threads: self.threads.count(), slices, layered: self.layered };
+        let open = || Codec::open(size, self.highest, &self.format, layout);
         let mut codec = match self.codec.take() {
             Some((_, codec)) if !fresh => codec,
             _ => open()?,
@@ -99,14 +104,7 @@ impl super::Encoder for OpenH264 {
         if !self.threads.note(started.elapsed(), elapsed) {
             self.codec = Some((size, codec));
         }
-        let (captured, key) = (frame.captured, coded.key);
-        Ok(Some(EncodedFrame {
-            captured,
-            key,
-            placeholder: false,
-            data: Bytes::from(data),
-            payloads: Default::default(),
-        }))
+        Ok(Some(EncodedFrame::new(frame.captured, coded.layer == Layer::Key, Bytes::from(data))))
     }
 
     fn tap(&mut self, frame: &RawFrame, tap: &mut PictureTap<'_>) -> Result<(), Error> {
@@ -133,6 +131,14 @@ impl super::Encoder for OpenH264 {
         }
     }
 
+    fn set_layers(&mut self, layered: bool) {
+        if std::mem::replace(&mut self.layered, layered) != layered {
+            self.rate.set_layers(layered);
+            // Changing the number of layers of an open one begins with a key frame all the same.
+            self.codec = None;
+        }
+    }
+
     fn profile(&self) -> Option<h264::Profile> {
         Some(h264::Profile::CONSTRAINED_BASELINE)
     }
@@ -148,7 +154,7 @@ impl super::Encoder for OpenH264 {
 
 /// Encodes a picture once.
 fn encode(codec: &mut Codec, planes: &Planes<'_>, at: Duration, key: bool, qp: u8) -> Result<(Vec<u8>, Coded), Error> {
-    let (data, key) = codec.encode(planes, at.as_millis() as u64, (key, qp))?;
+    let Picture { data, layer } = codec.encode(planes, at.as_millis() as u64, (key, qp))?;
     if data.is_empty() {
         return Err(Error::Codec {
             encoder: NAME,
@@ -156,7 +162,7 @@ fn encode(codec: &mut Codec, planes: &Planes<'_>, at: Duration, key: bool, qp: u
         });
     }
     let bytes = data.len();
-    Ok((data, Coded { key, qp, bytes }))
+    Ok((data, Coded { layer, qp, bytes }))
 }
 
 /// The interval between frames at a rate, which a source may declare as anything.
@@ -206,6 +212,27 @@ mod tests {
                     assert!(types.iter().all(|nal| *nal == 1), "frame {number}: {types:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_other_frame_needs_every_second_one() {
+        for (threads, small) in [(1, false), (2, false), (1, true)] {
+            let mut encoder = OpenH264::open(&Config { threads, ..Config::default() }, &frame(0).format);
+            encoder.set_small_nals(small);
+            encoder.set_layers(true);
+            let mut disposable = |number| {
+                let encoded = encoder.encode(&frame(number), number == 0 || number == 7).expect("encode");
+                encoded.expect("picture").disposable
+            };
+            let found: Vec<u64> = (0..12).filter(|number| disposable(*number)).collect();
+            assert_eq!(found, [1, 3, 5, 8, 10], "{threads} threads, small: {small}");
+            encoder.set_layers(false);
+            let one_layer = [20, 21, 22].map(|number| {
+                let encoded = encoder.encode(&frame(number), false).expect("encode").expect("picture");
+                (encoded.key, encoded.disposable)
+            });
+            assert_eq!(one_layer, [(true, false), (false, false), (false, false)]);
         }
     }
 

@@ -8,15 +8,14 @@ use bytes::Bytes;
 
 use super::{Encoder, Error, PictureTap};
 use crate::media::h264::bits::Bits;
-use crate::media::h264::{IDR, PPS, Profile, SPS, color, nal_type, nals};
+use crate::media::h264::{IDR, PPS, Profile, SLICE, SPS, color, nal_type, nals};
 use crate::media::{Colorimetry, EncodedFrame, RawFrame};
 
 /// The name in the status and in errors.
 const NAME: &str = "camera";
 
-/// `nal_unit_type` of a coded slice of a picture that is no IDR (ITU-T H.264 table 7-1).
-const SLICE: u8 = 1;
-/// `nal_unit_type` of the first of the three parts of a partitioned slice, which the extended profile alone has.
+/// `nal_unit_type` of the first of the three parts of a partitioned slice (ITU-T H.264 table 7-1), which the extended profile
+/// alone has.
 const PARTITION: u8 = 2;
 
 /// The largest ids of parameter sets (sections 7.4.2.1.1 and 7.4.2.2).
@@ -138,13 +137,7 @@ impl Encoder for Passthrough {
             return Err(Error::AwaitingKey);
         }
         nals(data).filter(|nal| matches!(nal_type(nal), SLICE | IDR)).for_each(add);
-        Ok(Some(EncodedFrame {
-            captured: frame.captured,
-            key,
-            placeholder: false,
-            data: Bytes::from(out),
-            payloads: Default::default(),
-        }))
+        Ok(Some(EncodedFrame::new(frame.captured, key, Bytes::from(out))))
     }
 
     fn set_bitrate(&mut self, _bitrate: u32) -> Result<(), Error> {
@@ -253,6 +246,16 @@ mod tests {
             }
         }
         assert_eq!(passed, [0, 1, 2, 3].into_iter().chain(10..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn frames_that_no_other_needs_are_told_from_the_others() {
+        let mut camera = Passthrough::default();
+        let start: &[&[u8]] = &[&[0x67, 66, 0xc0, 30, 1], &[0x68, 1], &[0x65, 0x88]];
+        let frames: [&[&[u8]]; 4] = [start, &[&[0x01, 0xe0]], &[&[0x41, 0xe0]], &[&[0x01, 0xe0], &[0x41, 0xe0]]];
+        let passed = (0..).zip(frames).map(|(number, units)| camera.encode(&frame(number, units), false));
+        let disposable = passed.map(|passed| passed.expect("pass").expect("picture").disposable);
+        assert_eq!(disposable.collect::<Vec<_>>(), [false, true, false, false]);
     }
 
     #[test]

@@ -66,12 +66,31 @@ const DROP_MARGIN: f64 = 1.25;
 /// again and again, each time with a frame of twice the size.
 const STEEPEST_DECAY: f64 = 0.995;
 
+/// How much larger frames of the base layer are than the others, as they are predicted from older ones, in log2 of bytes until
+/// that is measured; and the weight of a new pair of frames in the measured one.
+const USUAL_TILT: f64 = 0.3;
+const TILT_WEIGHT: f64 = 0.1;
+
+/// The tilt is taken for this at least and at most: two frames differ also by what they show.
+const TILTS: (f64, f64) = (-1.0, 3.0);
+
+/// What a frame is to those that follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// A key frame.
+    Key,
+    /// Others are predicted from it.
+    Base,
+    /// No other is.
+    Upper,
+}
+
 /// What became of a frame.
 #[derive(Debug, Clone, Copy)]
 pub struct Coded {
-    /// Whether it is a key frame.
-    pub key: bool,
-    /// The quantiser that it was encoded with.
+    /// What it is to the others.
+    pub layer: Layer,
+    /// The quantiser that was chosen for it.
     pub qp: u8,
     /// Its size in bytes.
     pub bytes: usize,
@@ -88,15 +107,19 @@ pub struct RateControl {
     backlog: f64,
     /// The quantiser of the last frame.
     qp: f64,
-    /// Log2 of the bits that another predicted frame would take at `qp`.
+    /// Log2 of the bits that another predicted frame would take at `qp`: of two layers, their mean.
     level: f64,
+    /// How much larger frames of the base layer are than the others, in log2; `None` if there are no others.
+    tilt: Option<f64>,
+    /// The last frame, if it was a predicted one of the base layer: its quantiser and log2 of its bits.
+    base: Option<(f64, f64)>,
     /// How the size of predicted frames depends on the quantiser, in log2 of bits for each step. It varies between 0.1 and
     /// 2: at some quantiser the sensor's noise vanishes.
     slope: f64,
     /// The largest slope of the last ten seconds or so.
     steepest: f64,
-    /// The last predicted frame, if the one before was another: its quantiser and log2 of its bits.
-    last: Option<(f64, f64)>,
+    /// The last predicted frames of the base layer and of the upper one, since the last key frame: quantiser and log2 of bits.
+    last: [Option<(f64, f64)>; 2],
     /// The smoothed difference between pictures.
     diff: f64,
     /// Log2 of the bits of an intra frame at [`INTRA_QP`] for one unit of detail.
@@ -116,9 +139,11 @@ impl RateControl {
             backlog: 0.0,
             qp: INTRA_QP,
             level: 0.0,
+            tilt: None,
+            base: None,
             slope: 0.3,
             steepest: 0.3,
-            last: None,
+            last: [None; 2],
             diff: 0.0,
             intra: (pixels as f64 * INTRA_BITS).log2(),
             keys: 0,
@@ -134,22 +159,28 @@ impl RateControl {
         self.bitrate = bitrate;
     }
 
-    /// Chooses the quantiser of the next frame, which is a key frame if `key`, captured `elapsed` after the previous one.
-    /// `None` to drop it, because the stream would be more than a second behind its bitrate. Without a backlog no frame is
-    /// dropped, however large it is.
-    pub fn choose(&mut self, elapsed: Duration, key: bool, picture: Complexity) -> Option<u8> {
+    /// Whether there is an upper layer from now on.
+    pub fn set_layers(&mut self, layered: bool) {
+        self.tilt = layered.then_some(USUAL_TILT);
+    }
+
+    /// Chooses the quantiser of the next frame, captured `elapsed` after the previous one. `None` to drop it, because the stream
+    /// would be more than a second behind its bitrate. Without a backlog no frame is dropped, however large it is.
+    pub fn choose(&mut self, elapsed: Duration, layer: Layer, picture: Complexity) -> Option<u8> {
         self.attempts = 0;
         // A source whose timestamps stand still gets its declared rate.
         let elapsed = if elapsed.is_zero() { self.interval } else { elapsed.as_secs_f64() };
         self.follow(elapsed);
         self.backlog = (self.backlog - self.bitrate * elapsed).max(-self.frame());
-        let key = key || self.keys == 0;
+        let key = layer == Layer::Key || self.keys == 0;
         let qp = clamp(if key { self.key_qp(picture) } else { self.predicted_qp(picture) });
         // Of the frame that follows a key frame nothing is certain but that it is no larger.
-        let level = if key || self.last.is_none() {
+        let level = if key || self.last == [None; 2] {
             self.intra_level(picture, qp.into())
         } else {
-            self.expected(picture) - self.slope.min(INTRA_SLOPE) * (f64::from(qp) - self.qp)
+            // What no encoder can compress has the same size in both layers.
+            self.expected(picture) + self.shift(layer).max(0.0)
+                - self.slope.min(INTRA_SLOPE) * (f64::from(qp) - self.qp)
         };
         let expected = level.exp2() * DROP_MARGIN;
         let late = self.backlog > 0.0 && self.backlog + expected > self.bitrate * LONGEST_BACKLOG;
@@ -246,21 +277,35 @@ impl RateControl {
         self.qp + step
     }
 
+    /// How much larger than the mean of both layers a frame of one of them is, in log2.
+    fn shift(&self, layer: Layer) -> f64 {
+        let tilt = self.tilt.unwrap_or(0.0);
+        let mean = (tilt.exp2().midpoint(1.0)).log2();
+        match layer {
+            Layer::Key => 0.0,
+            Layer::Base => tilt - mean,
+            Layer::Upper => -mean,
+        }
+    }
+
     fn learn(&mut self, coded: Coded, bits: f64, picture: Complexity) {
         let qp = f64::from(coded.qp);
+        let bits = bits - self.learn_tilt(coded.layer, qp, bits);
         // The prediction for this quantiser.
         let level = self.level - self.slope * (qp - self.qp);
-        if coded.key {
+        if coded.layer == Layer::Key {
             let seen = bits - picture.detail.log2() + INTRA_SLOPE * (qp - INTRA_QP);
             self.intra += (seen - self.intra) * if self.keys == 0 { 1.0 } else { 0.7 };
             // What follows a key frame refines it: at its own quantiser half of what is allowed, if nothing is known.
             let frame = self.frame().log2();
             self.level = if self.keys == 0 { frame - 1.0 } else { level.max(frame - 3.0) };
             self.keys = self.keys.saturating_add(1);
-            self.last = None;
+            self.last = [None; 2];
         } else {
+            // One of the other layer depends on the quantiser in another way.
+            let last = &mut self.last[usize::from(coded.layer == Layer::Upper)];
             self.steepest *= STEEPEST_DECAY;
-            if let Some((last_qp, last_bits)) = self.last
+            if let Some((last_qp, last_bits)) = last.replace((qp, bits))
                 && last_qp != qp
                 && picture.diff <= self.diff * 1.25
             {
@@ -277,11 +322,26 @@ impl RateControl {
                 _ => 0.5,
             };
             self.level = level + (bits - level) * weight;
-            self.last = Some((qp, bits));
         }
         self.qp = qp;
         let jumped = picture.diff > self.diff * 4.0;
         self.diff = if jumped { picture.diff } else { (self.diff + picture.diff) / 2.0 };
+    }
+
+    /// Learns how the layers differ; returns how much larger than the mean this frame is for being of its layer, in log2.
+    fn learn_tilt(&mut self, layer: Layer, qp: f64, bits: f64) -> f64 {
+        let shift = self.shift(layer);
+        let base = self.base.take();
+        match (layer, base, &mut self.tilt) {
+            (Layer::Base, ..) => self.base = Some((qp, bits)),
+            (Layer::Upper, Some((base_qp, base_bits)), Some(tilt)) => {
+                let (least, most) = TILTS;
+                let seen = (base_bits - self.slope * (qp - base_qp) - bits).clamp(least, most);
+                *tilt += (seen - *tilt) * TILT_WEIGHT;
+            }
+            _ => {}
+        }
+        shift
     }
 }
 

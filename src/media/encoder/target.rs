@@ -4,7 +4,7 @@
 //! Who wants what, and why, does not belong here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The bitrate of one encoder; a cheap handle.
 #[derive(Debug, Clone)]
@@ -16,12 +16,14 @@ struct Rates {
     limit: AtomicU32,
     /// `u32::MAX` if nobody wants less than the limit.
     wanted: AtomicU32,
+    is_followed: AtomicBool,
 }
 
 impl BitrateTarget {
     /// The limit alone, in bit/s.
     pub fn new(limit: u32) -> Self {
-        Self(Arc::new(Rates { limit: AtomicU32::new(limit), wanted: AtomicU32::new(u32::MAX) }))
+        let (limit, wanted) = (AtomicU32::new(limit), AtomicU32::new(u32::MAX));
+        Self(Arc::new(Rates { limit, wanted, is_followed: AtomicBool::new(true) }))
     }
 
     /// The limit in bit/s.
@@ -42,6 +44,16 @@ impl BitrateTarget {
     /// The bitrate to encode with, in bit/s.
     pub fn current(&self) -> u32 {
         self.limit().min(self.0.wanted.load(Ordering::Relaxed))
+    }
+
+    /// Notes whether the encoder follows it. A camera that encodes itself keeps its own.
+    pub fn set_followed(&self, is_followed: bool) {
+        self.0.is_followed.store(is_followed, Ordering::Relaxed);
+    }
+
+    /// Whether the encoder follows it, as far as is known.
+    pub fn is_followed(&self) -> bool {
+        self.0.is_followed.load(Ordering::Relaxed)
     }
 }
 

@@ -10,7 +10,9 @@ use std::fmt;
 use h264_reader::nal::sps::{ChromaFormat, SeqParameterSet};
 use h264_reader::rbsp::BitReader;
 
-/// `nal_unit_type` of a coded slice of an IDR picture (table 7-1).
+/// `nal_unit_type` of a coded slice of a picture that is no IDR (table 7-1).
+pub const SLICE: u8 = 1;
+/// `nal_unit_type` of a coded slice of an IDR picture.
 pub const IDR: u8 = 5;
 /// `nal_unit_type` of a sequence parameter set.
 pub const SPS: u8 = 7;
@@ -38,6 +40,12 @@ pub fn nals(data: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The `nal_unit_type` of a NAL unit.
 pub fn nal_type(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1f)
+}
+
+/// Whether no other picture is predicted from that of an access unit: its slices have a `nal_ref_idc` of 0 (section 7.4.1).
+pub fn is_disposable(access_unit: &[u8]) -> bool {
+    let mut slices = nals(access_unit).filter(|nal| matches!(nal_type(nal), SLICE | IDR)).peekable();
+    slices.peek().is_some() && slices.all(|nal| nal.first().is_some_and(|header| header & 0x60 == 0))
 }
 
 /// Profile and level of a stream: the three bytes of `profile-level-id` (RFC 6184 section 8.1).
@@ -154,6 +162,17 @@ mod tests {
         assert_eq!(["", "42e01", "42e01f0", "+2e01f", "42e0é"].map(Profile::parse), [None; 5]);
         for nothing in [&[][..], &[0, 0, 1], &[0, 0, 1, 0, 0, 1], &[1, 2, 3]] {
             assert_eq!(nals(nothing).count(), 0, "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_is_disposable_if_none_of_its_slices_is_a_reference() {
+        let unit = |headers: &[u8]| headers.iter().flat_map(|header| [0, 0, 1, *header, 0x9a]).collect::<Vec<u8>>();
+        for disposable in [&[0x01][..], &[0x01, 0x01], &[9, 0x01], &[0x67, 0x68, 0x01], &[6, 0x01, 12]] {
+            assert!(is_disposable(&unit(disposable)), "{disposable:x?}");
+        }
+        for needed in [&[][..], &[0x41], &[0x21], &[0x65], &[0x01, 0x41], &[0x61, 0x01], &[9, 12], &[0x67, 0x68]] {
+            assert!(!is_disposable(&unit(needed)), "{needed:x?}");
         }
     }
 }

@@ -28,7 +28,7 @@ fn frame(milliseconds: u64, key: bool) -> EncodedFrame {
     let slice = [&[0, 0, 1, if key { 0x65 } else { 0x41 }][..], &[1; 40]].concat();
     let sets = [&[0, 0, 0, 1][..], SPS[0], &[0, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80]].concat();
     let data: Bytes = if key { [sets, slice].concat().into() } else { slice.into() };
-    EncodedFrame { captured: at(milliseconds), key, placeholder: false, data, payloads: Default::default() }
+    EncodedFrame::new(at(milliseconds), key, data)
 }
 
 fn packet(milliseconds: u64) -> AudioPacket {

@@ -24,6 +24,8 @@ pub enum DropPoint {
     ViewerLag,
     /// I: a frame that waited for too long until the viewer's network had room, and those that need it.
     Late,
+    /// I: a frame that no other needs, left out for a viewer whose network does not carry all of them.
+    Layer,
     /// H: a frame that an MJPEG reader missed, because it was slow or the JPEG thread was busy.
     Mjpeg,
     /// K: not recorded, because the card is too slow or cannot be written to.

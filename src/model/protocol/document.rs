@@ -9,7 +9,7 @@ use super::result::{CallerInfo, CameraSummary, Reply, SessionSummary, SnapshotIn
 use super::{Code, Latency, METHODS, Method, Quality, Request, limits, transfer};
 use crate::model::inventory::{Control, ControlKind};
 use crate::model::status;
-use crate::model::status::{PipelineState, Rendition, Report, Status};
+use crate::model::status::{Layers, PipelineState, Rendition, Report, Status};
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
@@ -181,11 +181,13 @@ fn reply(method: &str) -> Reply {
             camera,
             quality: Quality::Auto,
             rendition: Rendition::Main,
+            layers: Layers::All,
             estimate: None,
             rtt: None,
             loss: None,
             delay: None,
             skips: 0,
+            left_out: 0,
         },
         "session.list" => Reply::Sessions {
             sessions: vec![SessionSummary {
@@ -194,6 +196,7 @@ fn reply(method: &str) -> Reply {
                 role: "viewer".into(),
                 camera,
                 rendition: Rendition::Main,
+                layers: Layers::All,
                 since: 0,
                 you: true,
                 undecoded: false,
@@ -202,6 +205,7 @@ fn reply(method: &str) -> Reply {
                 loss: None,
                 delay: None,
                 skips: 0,
+                left_out: 0,
                 limit: None,
             }],
         },

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::method::{Latency, Quality};
 use crate::model::inventory::{CameraInfo, Control, SoundCardInfo};
-use crate::model::status::{PipelineState, Rendition, Report};
+use crate::model::status::{Layers, PipelineState, Rendition, Report};
 
 /// The result of a request; `docs/protocol.md` lists the method of each.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -126,6 +126,8 @@ pub enum Reply {
         quality: Quality,
         /// The rendition that is sent.
         rendition: Rendition,
+        /// Which frames of it.
+        layers: Layers,
         /// What its network carries in bit/s; `null` while nothing is known.
         estimate: Option<u32>,
         /// Its round trip time in milliseconds.
@@ -136,6 +138,8 @@ pub enum Reply {
         delay: Option<u32>,
         /// How often it was skipped to the live edge, because it was behind.
         skips: u64,
+        /// Frames that were left out for its network without the picture standing still.
+        left_out: u64,
     },
     /// Who watches.
     Sessions {
@@ -218,6 +222,8 @@ pub struct SessionSummary {
     pub camera: String,
     /// The rendition of it that is sent.
     pub rendition: Rendition,
+    /// Which frames of it.
+    pub layers: Layers,
     /// When it was created, in seconds since the Unix epoch.
     pub since: u64,
     /// Whether it is the caller's session.
@@ -234,6 +240,8 @@ pub struct SessionSummary {
     pub delay: Option<u32>,
     /// How often it was skipped to the live edge, because it was behind.
     pub skips: u64,
+    /// Frames that were left out for its network without the picture standing still.
+    pub left_out: u64,
     /// The most that it is sent in bit/s, by an operator's order; `null` if there is none.
     pub limit: Option<u32>,
 }

@@ -107,7 +107,7 @@ mod tests {
     fn frame(second: u64, key: bool) -> MediaItem {
         let captured = Timestamp::from_start(Duration::from_secs(second));
         let data = Bytes::from(vec![1; 1_000]);
-        MediaItem::Video(EncodedFrame { captured, key, placeholder: false, data, payloads: Default::default() })
+        MediaItem::Video(EncodedFrame::new(captured, key, data))
     }
 
     fn packet(second: u64) -> MediaItem {

@@ -36,13 +36,7 @@ fn frame(milliseconds: u64, key: Option<&[u8]>, bytes: usize) -> EncodedFrame {
     let slice = [&[0, 0, 1, if key.is_some() { 0x65 } else { 0x41 }][..], &vec![1; bytes]].concat();
     let sets = key.map(|sps| [&[0, 0, 1][..], sps, &[0, 0, 1, 0x68, 0xce, 0x3c, 0x80]].concat());
     let data = Bytes::from([sets.unwrap_or_default(), slice].concat());
-    EncodedFrame {
-        captured: at(milliseconds),
-        key: key.is_some(),
-        placeholder: false,
-        data,
-        payloads: Default::default(),
-    }
+    EncodedFrame::new(at(milliseconds), key.is_some(), data)
 }
 
 fn machine(rules: RecordingRules) -> (RecordingMachine, Storage, Metrics) {

@@ -94,6 +94,9 @@ impl ActiveEncoder {
         if key {
             // Cleared before encoding: a request that arrives meanwhile is for the next key frame.
             output.take_refresh_request();
+            // With a key frame that is due anyway: whoever joins gets one. A lone viewer needs no layers, as the bitrate follows
+            // its network.
+            self.encoder.set_layers(output.subscribers() > 1);
         }
         let damaged_before = self.encoder.damaged_shown();
         let encoded = self.encoder.encode_tapped(frame, key, tap).inspect_err(|_| {

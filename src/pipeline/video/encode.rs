@@ -274,6 +274,7 @@ impl EncodeThread {
             self.config.encoder.bitrate = bitrate;
             active = self.open(frame)?;
         }
+        self.ctx.bitrate.set_followed(!active.is_passthrough());
         let done = work(&mut active, &self.ctx, &mut self.small);
         // While viewers see the placeholder, its profile counts.
         if self.placeholder.is_none()

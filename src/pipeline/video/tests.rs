@@ -6,11 +6,13 @@ mod small;
 mod stream_fault;
 
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::*;
 use crate::media::{RawFrame, Timestamp};
 use crate::model::status::PipelineState;
+use crate::util::broadcast::Subscriber;
 use rig::{CameraStep, HIGH, LARGE, LIMIT, OWN, Rig, SMALL, access_unit, has_idr, next, raw, unplugged};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,6 +55,39 @@ async fn viewer_survives_unplug_and_replug_and_each_change_starts_with_a_key_fra
     assert!(has_idr(&frame));
     let now = rig.camera();
     assert_eq!((now.state, now.since, now.fault), (PipelineState::Live, None, None));
+}
+
+/// Whether the next frame of a camera is a key frame, and whether it is one that no other needs.
+async fn encoded(camera: &SyncSender<CameraStep>, viewer: &mut Subscriber<EncodedFrame>) -> (bool, bool) {
+    camera.send(raw(SMALL)).expect("camera");
+    let frame = next(viewer).await;
+    (frame.key, frame.disposable)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_viewers_are_sent_two_layers_which_begin_and_end_with_a_key_frame_that_somebody_wants() {
+    let rig = Rig::new();
+    let camera = rig.port.plug(SMALL);
+    let mut viewer = rig.output.frames.subscribe();
+    for number in 0..6 {
+        assert_eq!(encoded(&camera, &mut viewer).await, (number == 0, false), "alone: {number}");
+    }
+    let other = rig.output.frames.subscribe();
+    assert_eq!(encoded(&camera, &mut viewer).await, (false, false), "it has asked for no key frame yet");
+    rig.output.frames.request_refresh();
+    // Requests are served some time after the last one.
+    while encoded(&camera, &mut viewer).await != (true, false) {}
+    for number in 1..8 {
+        assert_eq!(encoded(&camera, &mut viewer).await, (false, number % 2 == 1), "two: {number}");
+    }
+    drop(other);
+    assert_eq!(encoded(&camera, &mut viewer).await, (false, false));
+    assert_eq!(encoded(&camera, &mut viewer).await, (false, true), "nobody has asked for a key frame");
+    rig.output.frames.request_refresh();
+    while !encoded(&camera, &mut viewer).await.0 {}
+    for number in 0..6 {
+        assert_eq!(encoded(&camera, &mut viewer).await, (false, false), "alone again: {number}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,11 +26,13 @@ impl Dispatcher {
                 name: viewer.name,
                 camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
                 rendition: viewer.rendition,
+                layers: viewer.layers,
                 estimate: viewer.network.estimate,
                 rtt: viewer.network.rtt_milliseconds(),
                 loss: viewer.network.loss(),
                 delay: viewer.delay,
                 skips: viewer.skips,
+                left_out: viewer.left_out,
             };
             report.sessions = Some(self.0.deps.sessions.list().into_iter().map(viewer).collect());
         }
@@ -49,6 +51,7 @@ impl Dispatcher {
             role: viewer.role.to_string(),
             camera: cameras.get(viewer.camera).map(|camera| camera.name.clone()).unwrap_or_default(),
             rendition: viewer.rendition,
+            layers: viewer.layers,
             since: viewer.since,
             undecoded: viewer.undecoded,
             estimate: viewer.network.estimate,
@@ -56,6 +59,7 @@ impl Dispatcher {
             loss: viewer.network.loss(),
             delay: viewer.delay,
             skips: viewer.skips,
+            left_out: viewer.left_out,
         };
         Reply::Sessions { sessions: self.0.deps.sessions.list().into_iter().map(summary).collect() }
     }
@@ -129,11 +133,13 @@ impl Dispatcher {
             camera: camera.map(|camera| camera.name).unwrap_or_default(),
             quality: preferences.quality,
             rendition: viewer.rendition,
+            layers: viewer.layers,
             estimate: viewer.network.estimate,
             rtt: viewer.network.rtt_milliseconds(),
             loss: viewer.network.loss(),
             delay: viewer.delay,
             skips: viewer.skips,
+            left_out: viewer.left_out,
         })
     }
 

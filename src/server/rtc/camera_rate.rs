@@ -169,6 +169,11 @@ impl ViewerShare {
         self.camera.0.encoder.current()
     }
 
+    /// Whether the encoder follows what its viewers can take; that of a camera does not.
+    pub fn is_followed(&self) -> bool {
+        self.camera.0.encoder.is_followed()
+    }
+
     /// The bitrate in bit/s that it will have if this viewer can take `demand`, once the others' have been weighed.
     pub fn bitrate_with(&self, demand: ViewerDemand) -> u32 {
         self.camera.bitrate_without(Some(self.arrival), demand)

@@ -140,13 +140,7 @@ mod tests {
 
     fn publish(camera: &CameraStream, key: bool, nal_bytes: usize) {
         let data = Bytes::from([vec![0, 0, 1], vec![0x65; nal_bytes]].concat());
-        let frame = EncodedFrame {
-            captured: Timestamp::default(),
-            key,
-            placeholder: false,
-            data,
-            payloads: Default::default(),
-        };
+        let frame = EncodedFrame::new(Timestamp::default(), key, data);
         camera.video.send(frame, if key { Keep::From } else { Keep::Too });
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Preferences, SessionRecord, SessionRegistry, ViewerNetwork};
-use crate::model::metrics::{SkipCause, ViewerLabel};
-use crate::model::status::Rendition;
+use crate::model::metrics::{DropPoint, SkipCause, ViewerLabel};
+use crate::model::status::{Layers, Rendition};
 
 /// What a viewer's page has reported: how long after its capture it shows a frame; `None` if it cannot tell.
 pub type DelayReport = Option<Duration>;
@@ -115,6 +115,19 @@ impl SessionGuard {
     /// Publishes which rendition of its camera the viewer is sent.
     pub fn set_rendition(&self, rendition: Rendition) {
         self.update(|record| record.info.rendition = rendition);
+    }
+
+    /// Publishes which frames of it the viewer is sent.
+    pub fn set_layers(&self, layers: Layers) {
+        self.update(|record| record.info.layers = layers);
+    }
+
+    /// Counts frames that were left out for the viewer's network without the picture standing still.
+    pub fn count_left_out(&self, count: u64) {
+        if count > 0 {
+            self.update(|record| record.info.left_out += count);
+            self.registry.0.metrics.count_drop(DropPoint::Layer, count);
+        }
     }
 
     /// Publishes what is known of the viewer's network.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::protocol::{MotionEvent, NoticeValues};
-use crate::model::status::Rendition;
+use crate::model::status::{Layers, Rendition};
 use crate::server::auth::{Role, UnixTime};
 
 /// A viewer's session, as others see it.
@@ -21,6 +21,8 @@ pub struct SessionInfo {
     pub camera: usize,
     /// The rendition of it that is sent.
     pub rendition: Rendition,
+    /// Which frames of it.
+    pub layers: Layers,
     /// When the session started.
     pub since: UnixTime,
     /// Whether the viewer's player decodes nothing.
@@ -31,6 +33,8 @@ pub struct SessionInfo {
     pub delay: Option<u32>,
     /// How often the viewer was skipped to the live edge.
     pub skips: u64,
+    /// Frames that were left out for the viewer's network without the picture standing still.
+    pub left_out: u64,
 }
 
 /// What is known of a viewer's network; `None` where nothing is.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::metrics::Metrics;
 use crate::model::status;
-use crate::model::status::Rendition;
+use crate::model::status::{Layers, Rendition};
 use crate::server::auth;
 use crate::server::auth::Role;
 use crate::util::broadcast::{Broadcast, Subscriber};
@@ -122,11 +122,13 @@ impl SessionRegistry {
             role,
             camera,
             rendition: Rendition::default(),
+            layers: Layers::default(),
             since: auth::now(),
             undecoded: false,
             network: ViewerNetwork::default(),
             delay: None,
             skips: 0,
+            left_out: 0,
         };
         let record = SessionRecord {
             info,

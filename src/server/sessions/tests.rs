@@ -211,6 +211,20 @@ fn skips_to_the_live_edge_are_counted_for_each_viewer_and_by_cause() {
 }
 
 #[test]
+fn frames_that_are_left_out_are_counted_for_each_viewer() {
+    let sessions = registry();
+    let (entry, _preferences) = register(&sessions, "1", Role::Viewer);
+    entry.count_left_out(0);
+    assert!(!sessions.0.metrics.text().contains("at=\"Layer\""));
+    entry.set_layers(Layers::Base);
+    entry.count_left_out(7);
+    entry.count_left_out(8);
+    assert_eq!((sessions.list()[0].layers, sessions.list()[0].left_out), (Layers::Base, 15));
+    let text = sessions.0.metrics.text();
+    assert!(text.contains("porthole_frames_dropped_total{at=\"Layer\"} 15"), "{text}");
+}
+
+#[test]
 fn what_is_known_of_a_viewers_network_is_published_until_it_leaves() {
     let sessions = registry();
     let (entry, _preferences) = register(&sessions, "1", Role::Viewer);

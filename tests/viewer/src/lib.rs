@@ -4,6 +4,7 @@
 //! real browser is tested in `tests/page`.
 
 mod http;
+mod narrow;
 mod network;
 mod receive;
 mod receiver;

@@ -1,5 +1,5 @@
 //! A simulated network: tokio's runtime with sockets that corrupt every n-th RTP packet on arrival, note which packets
-//! arrive, continue from another port, as behind a NAT that forgets, or are gone.
+//! arrive, receive no more than a bitrate, continue from another port, as behind a NAT that forgets, or are gone.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,6 +16,8 @@ use webrtc::runtime::{
     Transmit,
 };
 
+use super::narrow::Narrow;
+
 /// The network of one viewer; a cheap handle.
 #[derive(Debug, Clone, Default)]
 pub struct Network(Arc<State>);
@@ -25,6 +27,8 @@ struct State {
     /// One in so many RTP packets is lost; 0 means none.
     lose_one_in: usize,
     arrived: AtomicUsize,
+    /// The bitrate of the way to the viewer, in bit/s; 0 while it is not limited.
+    bitrate: AtomicUsize,
     moved: AtomicBool,
     gone: AtomicBool,
     /// The numbers of the RTP packets that have arrived, by source.
@@ -35,6 +39,11 @@ impl Network {
     /// A network that loses one in so many RTP packets.
     pub fn lossy(one_in: usize) -> Self {
         Self(Arc::new(State { lose_one_in: one_in, ..State::default() }))
+    }
+
+    /// From now on the way to the viewer carries so many bit/s.
+    pub fn set_bitrate(&self, bitrate: usize) {
+        self.0.bitrate.store(bitrate, Ordering::Relaxed);
     }
 
     /// From now on the viewer sends and receives on another port.
@@ -83,6 +92,7 @@ struct Socket {
     first: Arc<dyn AsyncUdpSocket>,
     /// The one after [`Network::change_port`].
     second: Arc<dyn AsyncUdpSocket>,
+    narrow: Mutex<Narrow>,
 }
 
 impl Socket {
@@ -115,6 +125,12 @@ impl AsyncUdpSocket for Socket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        let bitrate = self.network.0.bitrate.load(Ordering::Relaxed);
+        if bitrate > 0 {
+            let passes = |datagram: &[u8]| self.network.arrives(datagram);
+            let mut narrow = self.narrow.lock().expect("not poisoned");
+            return narrow.poll_recv(self.first.as_ref(), bitrate, passes, cx, (bufs, meta));
+        }
         // The NAT no longer forwards what comes to the first port.
         let first = self.first.poll_recv(cx, bufs, meta);
         let polled = if first.is_ready() && !self.has_moved() { first } else { self.second.poll_recv(cx, bufs, meta) };
@@ -142,7 +158,7 @@ impl Runtime for Network {
         let second = std::net::UdpSocket::bind((socket.local_addr()?.ip(), 0))?;
         second.set_nonblocking(true)?;
         let (first, second) = (TokioRuntime.wrap_udp_socket(socket)?, TokioRuntime.wrap_udp_socket(second)?);
-        Ok(Arc::new(Socket { network: self.clone(), first, second }))
+        Ok(Arc::new(Socket { network: self.clone(), first, second, narrow: Mutex::new(Narrow::new()) }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {

@@ -63,12 +63,19 @@ struct Unit {
     playout_delay: Option<Bytes>,
     /// Its start was lost.
     broken: bool,
+    /// The timestamp of its packets.
+    timestamp: Option<u32>,
     /// NAL units were cut, or shared a packet.
     packed: bool,
 }
 
 impl Unit {
     fn add(&mut self, packet: &rtc::rtp::Packet, decoder: Option<&mut Decoder>) -> Option<Frame> {
+        if self.timestamp.replace(packet.header.timestamp).is_some_and(|timestamp| timestamp != packet.header.timestamp)
+        {
+            // The one before has no end: its rest was not sent.
+            *self = Self { timestamp: self.timestamp, ..Self::default() };
+        }
         for extension in &packet.header.extensions {
             match extension.payload.len() {
                 8 | 16 => {

@@ -1,4 +1,4 @@
-//! The library with a quantiser for each frame and a slice for each thread, which the wrapper does not offer.
+//! The library with a quantiser for each frame, a slice for each thread and temporal layers, which the wrapper does not offer.
 //!
 //! Which quantiser and how many threads is decided elsewhere.
 
@@ -17,12 +17,20 @@ use openh264_sys2::{
 
 use super::NAME;
 use crate::media::convert::{Planes, video_color};
+use crate::media::encoder::rate::Layer;
 use crate::media::encoder::{Error, SMALL_NAL};
 use crate::media::{Colorimetry, VideoFormat};
 
 /// The size of a slice that the library is asked for where they have to be small: [`SMALL_NAL`] without what it may add.
 /// It ends a slice 150 bytes earlier, but the last macroblock of a picture may exceed that.
 const SLICE_BYTES: u32 = SMALL_NAL as u32 - 100;
+
+/// The library codes the base layer with a quantiser finer by this than the one that it is told (`RcCalculateCascadingQp`).
+/// Both layers get the same one: with the upper one coarser by 1, 2 and 3 steps the base layer has 70, 85 and 90 % of a pan
+/// instead of half, so that leaving the other out saves little, and the picture is no better. With the same one, six scenes of
+/// 640x360 at 1 Mbit/s were between 0.03 dB worse and 0.14 dB better than in one layer at 30 frames a second (0.16 and 0.22
+/// at 15), took 5 % less time in all, and the base layer had 48 to 64 % of the bytes.
+const CASCADE: u8 = 3;
 
 /// How a picture is cut into slices, each of which is a NAL unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,20 +41,42 @@ pub(super) enum Slices {
     Small,
 }
 
+/// How the pictures are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CodecLayout {
+    /// The threads that encode a picture.
+    pub threads: u16,
+    /// The slices of each.
+    pub slices: Slices,
+    /// Whether every other picture is one that no other needs.
+    pub layered: bool,
+}
+
 /// An encoder for pictures of one size.
 pub(super) struct Codec {
     encoder: Encoder,
     parameters: Box<SEncParamExt>,
+    layered: bool,
+    /// The place of the next frame behind the last key frame.
+    next: u32,
+}
+
+/// An encoded picture.
+pub(super) struct Picture {
+    /// The access unit.
+    pub data: Vec<u8>,
+    /// What it is to the others.
+    pub layer: Layer,
 }
 
 impl Codec {
-    /// Opens the library for pictures of `size` with so many threads, and slices for them. The first frame will be a key
-    /// frame. The SPS gets its level from the bitrate and the frame rate of `format`, and its colours.
+    /// Opens the library for pictures of `size`, divided like this. The first frame will be a key frame. The SPS gets its level
+    /// from the bitrate and the frame rate of `format`, and its colours.
     pub(super) fn open(
         size: (usize, usize),
         bitrate: u32,
         format: &VideoFormat,
-        (threads, slices): (u16, Slices),
+        layout: CodecLayout,
     ) -> Result<Self, Error> {
         let settings = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
@@ -63,14 +93,14 @@ impl Codec {
             // Without it the sensor's noise is encoded: a static scene with noise of 2.5 steps of luma took 1.92 instead of
             // 0.11 Mbit/s and 2.6 times the CPU time for 0.9 dB, most of it noise. A pan is the same with and without it.
             .background_detection(true)
-            .num_threads(threads)
+            .num_threads(layout.threads)
             // Key frames are requested one by one; the codec itself never inserts one.
             .intra_frame_period(IntraFramePeriod::from_num_frames(0))
             .vui(vui(video_color(format)));
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), settings).map_err(codec_error)?;
-        let mut codec = Self { encoder, parameters: Box::default() };
+        let mut codec = Self { encoder, parameters: Box::default(), layered: layout.layered, next: 0 };
         codec.suppress_log();
-        codec.initialise(size, threads, slices)?;
+        codec.initialise(size, layout)?;
         Ok(codec)
     }
 
@@ -85,52 +115,66 @@ impl Codec {
         }
     }
 
-    /// The wrapper initialises the library when it gets the first picture, and with a single slice: so it gets a grey one
-    /// before the slices can be set.
-    fn initialise(&mut self, (width, height): (usize, usize), threads: u16, slices: Slices) -> Result<(), Error> {
+    /// The wrapper initialises the library when it gets the first picture, with a single slice and a single layer: so it gets a
+    /// grey one before they can be set.
+    fn initialise(&mut self, (width, height): (usize, usize), layout: CodecLayout) -> Result<(), Error> {
         let grey = vec![128u8; width * height];
         let half = &grey[..(width / 2) * (height / 2)];
         let planes = Planes { width, height, y: &grey, u: half, v: half, y_stride: width, uv_stride: width / 2 };
         self.run(&planes, 0)?;
         self.option(true)?;
         let argument = &mut self.parameters.sSpatialLayers[0].sSliceArgument;
-        match slices {
+        match layout.slices {
             Slices::Small => {
                 argument.uiSliceMode = SM_SIZELIMITED_SLICE;
                 argument.uiSliceSizeConstraint = SLICE_BYTES;
             }
-            Slices::PerThread if threads > 1 => {
+            Slices::PerThread if layout.threads > 1 => {
                 argument.uiSliceMode = SM_FIXEDSLCNUM_SLICE;
-                argument.uiSliceNum = threads.into();
+                argument.uiSliceNum = layout.threads.into();
             }
             Slices::PerThread => {}
         }
-        if argument.uiSliceMode != SM_SINGLE_SLICE {
-            // With slices of varying height two runs would give different streams.
-            self.parameters.bUseLoadBalancing = false;
+        let is_sliced = argument.uiSliceMode != SM_SINGLE_SLICE;
+        // With slices of varying height two runs would give different streams.
+        self.parameters.bUseLoadBalancing &= !is_sliced;
+        self.parameters.iTemporalLayerNum = if layout.layered { 2 } else { 1 };
+        if is_sliced || layout.layered {
             self.option(false)?;
         }
         self.encoder.force_intra_frame();
         Ok(())
     }
 
-    /// Encodes a picture with the given quantiser, as a key frame if `key`. Returns the access unit and whether it is a key
-    /// frame.
+    /// What the next frame will be to the others, if it is no key frame.
+    pub(super) fn next_layer(&self) -> Layer {
+        if self.layered && !self.next.is_multiple_of(2) { Layer::Upper } else { Layer::Base }
+    }
+
+    /// Encodes a picture with the given quantiser, as a key frame if `key`.
     pub(super) fn encode(
         &mut self,
         planes: &Planes<'_>,
         milliseconds: u64,
         (key, qp): (bool, u8),
-    ) -> Result<(Vec<u8>, bool), Error> {
-        let layer = &mut self.parameters.sSpatialLayers[0];
-        if layer.iDLayerQp != c_int::from(qp) {
-            layer.iDLayerQp = qp.into();
+    ) -> Result<Picture, Error> {
+        let layer = if key { Layer::Key } else { self.next_layer() };
+        let told = match layer {
+            Layer::Key | Layer::Base if self.layered => qp + CASCADE,
+            _ => qp,
+        };
+        let told = c_int::from(told);
+        let spatial = &mut self.parameters.sSpatialLayers[0];
+        if spatial.iDLayerQp != told {
+            spatial.iDLayerQp = told;
             self.option(false)?;
         }
         if key {
             self.encoder.force_intra_frame();
         }
-        self.run(planes, milliseconds)
+        let (data, key) = self.run(planes, milliseconds)?;
+        self.next = if key { 1 } else { self.next.wrapping_add(1) };
+        Ok(Picture { data, layer: if key { Layer::Key } else { layer } })
     }
 
     fn run(&mut self, planes: &Planes<'_>, milliseconds: u64) -> Result<(Vec<u8>, bool), Error> {
@@ -151,7 +195,7 @@ impl Codec {
         const OPTION: ENCODER_OPTION = ENCODER_OPTION_SVC_ENCODE_PARAM_EXT;
         let parameters: *mut c_void = (&raw mut *self.parameters).cast();
         // SAFETY: the option takes a pointer to a structure of this type, which is read or written during the call only.
-        // The library is initialised, and what is set are its own parameters but for slices and quantiser, neither of
+        // The library is initialised, and what is set are its own parameters but for slices, layers and quantiser, none of
         // which the wrapper relies on.
         let answer = unsafe {
             let api = self.encoder.raw_api();

@@ -125,13 +125,7 @@ mod tests {
     #[test]
     fn non_key_frame_is_rejected() {
         for data in [&[][..], &[0, 0, 0, 1, 0x41, 0x98], &[0, 0, 0, 1, 0x67, 1, 2, 3], &[7; 40]] {
-            let frame = EncodedFrame {
-                captured: Timestamp::default(),
-                key: true,
-                placeholder: false,
-                data: Bytes::copy_from_slice(data),
-                payloads: Default::default(),
-            };
+            let frame = EncodedFrame::new(Timestamp::default(), true, Bytes::copy_from_slice(data));
             assert!(matches!(decode(&frame), Err(Error::Codec { .. })), "{data:?}");
         }
     }

@@ -16,12 +16,17 @@ const WIDTH: usize = 320;
 const HEIGHT: usize = 192;
 const BITRATE: u32 = 400_000;
 
-/// Encodes a scene and returns the bytes of each frame, and whether it is a key frame. A key frame is requested at the start
-/// and after half of the time.
-fn encode(
+/// Encodes a scene in one layer and returns the bytes of each frame, and whether it is a key frame. A key frame is requested at
+/// the start and after half of the time.
+fn encode(painter: &Painter, scene: Scene, threads: u16, time: (usize, usize), declared: f64) -> Vec<(usize, bool)> {
+    encode_layers(painter, scene, (threads, false), time, declared)
+}
+
+/// The same, in two layers if `layered`.
+fn encode_layers(
     painter: &Painter,
     scene: Scene,
-    threads: u16,
+    (threads, layered): (u16, bool),
     (fps, seconds): (usize, usize),
     declared: f64,
 ) -> Vec<(usize, bool)> {
@@ -30,6 +35,7 @@ fn encode(
         VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: declared, color: Colorimetry::SRGB };
     let config = Config { bitrate: BITRATE, threads, ..Config::default() };
     let mut encoder = OpenH264::open(&config, &format);
+    encoder.set_layers(layered);
     let encode = |number| {
         let captured = Timestamp::from_start(Duration::from_secs(number as u64) / fps as u32);
         let frame = RawFrame::new(captured, format, painter.frame(scene, number, fps).into());
@@ -59,6 +65,32 @@ fn frames_are_alike_with_any_number_of_threads() {
             assert!(high <= median * 2 && largest <= median * 4, "{words}");
             let rate = sizes.iter().map(|(bytes, _)| bytes * 8).sum::<usize>() / 8;
             assert!((BITRATE as usize * 7 / 10..=BITRATE as usize * 21 / 20).contains(&rate), "{words}, {rate} bit/s");
+        }
+    }
+}
+
+#[test]
+fn two_layers_keep_the_bitrate_and_the_largest_frame() {
+    let painter = Painter::new(WIDTH, HEIGHT);
+    let interval = BITRATE as usize / 8 / 15;
+    for scene in [Scene::Pan, Scene::Dark, Scene::Cut, Scene::Light, Scene::StopAndGo] {
+        for threads in [1, 2] {
+            let sizes = encode_layers(&painter, scene, (threads, true), (15, 8), 15.0);
+            // A frame of the base layer with the next one, which is smaller: the more so, the more moves.
+            let pairs = sizes.chunks(2).map(|pair| pair.iter().map(|(bytes, _)| bytes).sum()).collect();
+            let [median, high, largest] = quantiles(pairs);
+            let most = sizes.iter().map(|(bytes, _)| *bytes).max();
+            let rate = sizes.iter().map(|(bytes, _)| bytes * 8).sum::<usize>() / 8;
+            let words = format!(
+                "{}, {threads} threads: pairs of {median}, {high}, {largest} bytes, at most {most:?}, {rate} bit/s",
+                scene.name()
+            );
+            assert!(most <= Some(interval * 3), "{words}");
+            assert!(rate <= BITRATE as usize * 21 / 20, "{words}");
+            if matches!(scene, Scene::Pan | Scene::Dark | Scene::Cut) {
+                assert!(high <= median * 2 && largest <= median * 3, "{words}");
+                assert!(rate >= BITRATE as usize * 7 / 10, "{words}");
+            }
         }
     }
 }
@@ -123,12 +155,19 @@ fn the_bitrate_is_used_at_other_frame_rates_than_the_declared_one() {
 
 #[test]
 fn white_noise_drops_frames_and_is_never_more_than_a_second_behind() {
+    for layered in [false, true] {
+        white_noise(layered);
+    }
+}
+
+fn white_noise(layered: bool) {
     let painter = Painter::new(WIDTH, HEIGHT);
     let (width, height) = (WIDTH as u32, HEIGHT as u32);
     let format =
         VideoFormat { pixel: PixelFormat::I420, width, height, stride: width, fps: 30.0, color: Colorimetry::SRGB };
     let config = Config { bitrate: BITRATE, threads: 1, ..Config::default() };
     let mut encoder = OpenH264::open(&config, &format);
+    encoder.set_layers(layered);
     let (mut backlog, mut worst, mut sent, mut dropped) = (0f64, 0f64, 0, 0);
     for number in 0..300 {
         let captured = Timestamp::from_start(Duration::from_secs(number as u64) / 30);
@@ -145,6 +184,6 @@ fn white_noise_drops_frames_and_is_never_more_than_a_second_behind() {
         }
         worst = worst.max(backlog / f64::from(BITRATE));
     }
-    assert!(worst <= 1.0, "{worst} s behind, {dropped} dropped");
-    assert!(sent > 30 && dropped > 30, "{sent} sent, {dropped} dropped");
+    assert!(worst <= 1.0, "layered: {layered}: {worst} s behind, {dropped} dropped");
+    assert!(sent > 30 && dropped > 30, "layered: {layered}: {sent} sent, {dropped} dropped");
 }

@@ -14,6 +14,8 @@ struct Model {
     /// Bits of an intra frame at quantiser 30.
     intra: f64,
     picture: Complexity,
+    /// How much larger every other frame is, in log2; the one between them is of the upper layer.
+    tilt: Option<f64>,
     /// The time from one frame to the next.
     interval: Duration,
     /// The sizes of the frames that were sent, in frame intervals of 15 fps.
@@ -32,6 +34,7 @@ impl Model {
             predicted: (predicted, slope),
             intra,
             picture,
+            tilt: None,
             interval,
             sent: Vec::new(),
             replaced: 0,
@@ -50,15 +53,21 @@ impl Model {
     }
 
     fn encode(&mut self, key: bool) {
-        let Some(qp) = self.rate.choose(self.interval, key, self.picture) else {
+        let layer = match self.tilt {
+            _ if key => Layer::Key,
+            Some(_) if self.sent.len() % 2 == 1 => Layer::Upper,
+            _ => Layer::Base,
+        };
+        let Some(qp) = self.rate.choose(self.interval, layer, self.picture) else {
             self.dropped += 1;
             return;
         };
-        let mut coded = Coded { key, qp, bytes: 0 };
-        coded.bytes = self.bytes(key, coded.qp);
+        let smaller = self.tilt.filter(|_| layer == Layer::Upper).map_or(1.0, f64::exp2);
+        let bytes = (self.bytes(key, qp) as f64 / smaller) as usize;
+        let mut coded = Coded { layer, qp, bytes };
         while let Some(qp) = self.rate.coded(coded, self.picture) {
             self.replaced += 1;
-            coded = Coded { key: true, qp, bytes: self.bytes(true, qp) };
+            coded = Coded { layer: Layer::Key, qp, bytes: self.bytes(true, qp) };
         }
         self.sent.push(coded.bytes as f64 * 8.0 / INTERVAL);
     }
@@ -83,6 +92,34 @@ fn frames_settle_whatever_their_slope_and_do_not_oscillate() {
         let mean = settled.iter().sum::<f64>() / 60.0;
         assert!((0.6..1.03).contains(&mean), "slope {slope}: {mean}");
         assert_eq!(model.replaced, 0, "slope {slope}");
+    }
+}
+
+#[test]
+fn two_layers_have_one_quantiser_and_keep_the_bitrate_whatever_their_sizes() {
+    for tilt in [0.0, 0.6, 1.5] {
+        for slope in [0.15, 0.3, 0.6] {
+            let mut model = Model::new(INTERVAL * 0.7, slope, INTERVAL * 8.0);
+            model.tilt = Some(tilt);
+            model.rate.set_layers(true);
+            model.encode(true);
+            model.run(120);
+            model.replaced = 0;
+            let mut quantisers = Vec::new();
+            let from = model.sent.len();
+            for _ in 0..60 {
+                model.encode(false);
+                quantisers.push(model.rate.qp as u8);
+            }
+            let words = format!("tilt {tilt}, slope {slope}: {quantisers:?}");
+            let (least, most) = (quantisers.iter().min(), quantisers.iter().max());
+            assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 2), "{words}");
+            let mean = model.sent[from..].iter().sum::<f64>() / 60.0;
+            assert!((0.6..1.03).contains(&mean), "{words}: {mean}");
+            let pair: Vec<f64> = model.sent[from + 40..].chunks(2).map(|pair| pair.iter().sum()).collect();
+            assert!(pair.iter().all(|sum| (1.2..2.4).contains(sum)), "{words}: {pair:?}");
+            assert_eq!(model.replaced, 0, "{words}");
+        }
     }
 }
 

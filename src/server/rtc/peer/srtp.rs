@@ -143,3 +143,16 @@ impl Srtp {
         Ok(())
     }
 }
+
+#[cfg(test)]
+impl Srtp {
+    /// One that decrypts what it has encrypted: both directions have the same keys.
+    pub fn for_tests() -> Self {
+        let (profile, crypto) =
+            (ProtectionProfile::AeadAes128Gcm, rtc::crypto::default_provider().expect("cryptography"));
+        let (master_key, master_salt) = (vec![1; profile.key_len()], vec![2; profile.salt_len()]);
+        let ours = Context::new(&master_key, &master_salt, profile, None, None, crypto.crypto()).expect("keys");
+        let their_keys = Keys { master_key, master_salt, profile, crypto };
+        Self { ours, theirs: their_keys.receiver().expect("keys"), their_keys, sources: HashSet::new() }
+    }
+}

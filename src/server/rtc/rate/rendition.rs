@@ -1,11 +1,12 @@
 //! Which rendition of a camera a viewer is sent: the camera's own size, or the smaller one of half its width and height.
 //!
-//! A viewer whose network does not carry the bitrate that serves the others goes on in the smaller size, and so does one
-//! whose network carries so little that the smaller picture is the better one. It comes back when its network has carried
-//! the camera's own size for a while: the sooner it has to leave again, the later it tries next.
+//! A viewer whose network does not carry the bitrate that serves the others, nor its base layer (`layers`), goes on in the
+//! smaller size, and so does one whose network carries so little that the smaller picture is the better one. It comes back
+//! when its network has carried the camera's own size for a while: the sooner it has to leave again, the later it tries next.
 
 use std::time::{Duration, Instant};
 
+use super::patience::Patience;
 use crate::model::status::Rendition;
 
 /// A network that leaves less than this share of the bitrate does not carry it: the encoder follows the estimates in steps.
@@ -51,7 +52,9 @@ pub struct RenditionInput {
     pub available: Option<u32>,
     /// The bitrate of the camera's own size, with this viewer among those that it is for.
     pub main: u32,
-    /// What the video that is sent has in fact: less, if nothing moves.
+    /// The least of it that the viewer can be sent: less, if there are frames that no other needs, or if nothing moves.
+    pub least: u32,
+    /// What the video has in fact.
     pub sent: u32,
     /// The bitrate below which the smaller rendition is the better picture.
     pub coarse: u32,
@@ -63,12 +66,12 @@ pub struct RenditionInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoveReason {
     /// Down: its network does not carry what is encoded for all.
-    #[error("its network carries {} kbit/s of video, and the camera's own size has {}", available / 1_000, main / 1_000)]
+    #[error("its network carries {} kbit/s of video, and the camera's own size takes {}", available / 1_000, least / 1_000)]
     Slow {
         /// What it carries.
         available: u32,
-        /// The bitrate of the camera's own size.
-        main: u32,
+        /// What the camera's own size takes at least.
+        least: u32,
     },
     /// Down: the smaller picture is the better one.
     #[error("with {} kbit/s the smaller picture is the better one", bitrate / 1_000)]
@@ -88,16 +91,12 @@ pub enum MoveReason {
 #[derive(Debug)]
 pub struct RenditionPolicy {
     current: Rendition,
-    /// Since when the other rendition would be right.
-    since: Option<Instant>,
-    /// When the viewer came back to the camera's own size.
-    returned: Option<Instant>,
-    up_time: Duration,
+    patience: Patience,
 }
 
 impl Default for RenditionPolicy {
     fn default() -> Self {
-        Self { current: Rendition::Main, since: None, returned: None, up_time: UP_TIME.0 }
+        Self { current: Rendition::Main, patience: Patience::new(UP_TIME, IN_VAIN) }
     }
 }
 
@@ -109,13 +108,13 @@ impl RenditionPolicy {
 
     /// Forgets what came of going back before: another camera is shown.
     pub fn forget_attempts(&mut self) {
-        (self.since, self.returned, self.up_time) = (None, None, UP_TIME.0);
+        self.patience.forget();
     }
 
     /// Follows what is known at `now`. To be called a few times a second; `Some` if the viewer is to be moved.
     pub fn update(&mut self, input: &RenditionInput, now: Instant) -> Option<MoveReason> {
         let Some(available) = input.available else {
-            self.since = None;
+            self.patience.interrupt();
             return None;
         };
         match self.current {
@@ -125,39 +124,38 @@ impl RenditionPolicy {
     }
 
     fn judge_main(&mut self, available: u32, input: &RenditionInput, now: Instant) -> Option<MoveReason> {
-        let (main, bitrate) = (input.main.min(input.sent), input.main.min(available));
-        let is_slow = f64::from(available) < f64::from(main) * COVERED;
-        let is_proven = input.has_skipped && available < main;
+        let (least, bitrate) = (input.least, input.main.min(available));
+        let is_slow = f64::from(available) < f64::from(least) * COVERED;
+        let is_proven = input.has_skipped && available < least;
         let is_limited = f64::from(input.sent) >= f64::from(bitrate) * LIMITED;
         let reason = if is_slow || is_proven {
-            MoveReason::Slow { available, main }
+            MoveReason::Slow { available, least }
         } else if bitrate < input.coarse && is_limited {
             MoveReason::Coarse { bitrate }
         } else {
-            self.since = None;
+            self.patience.interrupt();
             return None;
         };
-        let lasts = now.saturating_duration_since(*self.since.get_or_insert(now));
-        if lasts < DOWN_TIME && !is_proven {
+        if self.patience.lasting(now) < DOWN_TIME && !is_proven {
             return None;
         }
-        let in_vain = self.returned.is_some_and(|returned| now.saturating_duration_since(returned) < IN_VAIN);
-        self.up_time = if in_vain { (self.up_time * 2).min(UP_TIME.1) } else { UP_TIME.0 };
-        (self.current, self.since) = (Rendition::Small, None);
+        self.patience.lower(now);
+        self.current = Rendition::Small;
         Some(reason)
     }
 
     fn judge_small(&mut self, available: u32, input: &RenditionInput, now: Instant) -> Option<MoveReason> {
-        let is_carried = f64::from(available) >= f64::from(input.main) * CARRIED;
+        let is_carried = f64::from(available) >= f64::from(input.least) * CARRIED;
         let is_fine = f64::from(input.main.min(available)) >= f64::from(input.coarse) * FINE;
         if !is_carried || !is_fine || input.has_skipped {
-            self.since = None;
+            self.patience.interrupt();
             return None;
         }
-        if now.saturating_duration_since(*self.since.get_or_insert(now)) < self.up_time {
+        if self.patience.lasting(now) < self.patience.up_time() {
             return None;
         }
-        (self.current, self.since, self.returned) = (Rendition::Main, None, Some(now));
+        self.patience.raise(now);
+        self.current = Rendition::Main;
         Some(MoveReason::Carried { available })
     }
 }
@@ -170,13 +168,20 @@ mod tests {
     const COARSE_720P: u32 = 331_776;
 
     fn input(available: u32) -> RenditionInput {
-        RenditionInput { available: Some(available), main: MAIN, sent: MAIN, coarse: COARSE_720P, has_skipped: false }
+        RenditionInput {
+            available: Some(available),
+            main: MAIN,
+            least: MAIN,
+            sent: MAIN,
+            coarse: COARSE_720P,
+            has_skipped: false,
+        }
     }
 
     /// One that the encoder follows, as it does for a lone viewer.
     fn followed(available: u32) -> RenditionInput {
         let main = available.min(MAIN);
-        RenditionInput { main, sent: main, ..input(available) }
+        RenditionInput { main, least: main, sent: main, ..input(available) }
     }
 
     /// Updates twice a second for some seconds from `start` on, and returns the halves of a second in which it moved.
@@ -203,7 +208,7 @@ mod tests {
     fn whoever_is_slower_than_the_others_goes_down_after_two_seconds_and_stays() {
         let (mut policy, start) = (RenditionPolicy::default(), Instant::now());
         assert_eq!(moves(&mut policy, start, 60, input(1_700_000)), [0_u64; 0], "covered");
-        let still = RenditionInput { sent: 800_000, ..input(900_000) };
+        let still = RenditionInput { least: 800_000, sent: 800_000, ..input(900_000) };
         assert_eq!(moves(&mut policy, start, 60, still), [0_u64; 0], "a still scene takes less");
         assert_eq!(moves(&mut policy, start, 60, input(900_000)), [4]);
         assert_eq!(policy.current(), Rendition::Small);
@@ -222,7 +227,7 @@ mod tests {
         let skipped = |available| RenditionInput { has_skipped: true, ..input(available) };
         assert_eq!(policy.update(&skipped(MAIN), after(start, 50)), None, "the viewer's own stall");
         let reason = policy.update(&skipped(1_800_000), after(start, 51)).expect("it does not carry it");
-        let words = "its network carries 1800 kbit/s of video, and the camera's own size has 2000";
+        let words = "its network carries 1800 kbit/s of video, and the camera's own size takes 2000";
         assert_eq!(reason.to_string(), words);
     }
 
@@ -238,6 +243,18 @@ mod tests {
         assert_eq!(moves(&mut policy, start, 30, followed(300_000)), [4]);
         assert_eq!(moves(&mut policy, after(start, 30), 30, followed(400_000)), [0_u64; 0], "around the threshold");
         assert_eq!(moves(&mut policy, after(start, 60), 30, followed(450_000)), [10], "after 5 s");
+    }
+
+    #[test]
+    fn a_network_that_carries_the_base_layer_needs_no_smaller_picture() {
+        let (mut policy, start) = (RenditionPolicy::default(), Instant::now());
+        let layered = |available| RenditionInput { least: 1_200_000, ..input(available) };
+        assert_eq!(moves(&mut policy, start, 30, layered(1_000_000)), [0_u64; 0], "covered");
+        let skipped = |available| RenditionInput { has_skipped: true, ..layered(available) };
+        assert_eq!(moves(&mut policy, after(start, 30), 30, skipped(1_300_000)), [0_u64; 0], "carried");
+        assert_eq!(moves(&mut policy, after(start, 60), 30, layered(900_000)), [4]);
+        assert_eq!(moves(&mut policy, after(start, 90), 30, layered(1_000_000)), [0_u64; 0], "not carried");
+        assert_eq!(moves(&mut policy, after(start, 120), 30, layered(1_200_000)), [10]);
     }
 
     #[test]

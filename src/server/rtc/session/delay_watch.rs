@@ -15,6 +15,8 @@ pub struct DelayWatch {
     edge: LiveEdge,
     /// The camera, and what the browser is told to buffer, that the reports are for.
     known: Option<(usize, PlayoutDelay)>,
+    /// The skips of the queue that were counted.
+    skips: u64,
 }
 
 impl DelayWatch {
@@ -26,7 +28,8 @@ impl DelayWatch {
         (camera, playout): (usize, PlayoutDelay),
         now: Instant,
     ) {
-        entry.count_skips(SkipCause::Queue, sender.take_skips());
+        let skips = sender.skips();
+        entry.count_skips(SkipCause::Queue, skips - std::mem::replace(&mut self.skips, skips));
         if self.known.replace((camera, playout)) != Some((camera, playout)) {
             self.edge.forget();
         }

@@ -134,7 +134,7 @@ mod tests {
             CameraStream { name: "a".into(), index: 0, video: video.clone(), profile, rate, small: None, audio: None };
         let publish = |captured, key| {
             let data = Bytes::from_static(&[0, 0, 1, 0x65]);
-            let frame = EncodedFrame { captured, key, placeholder: false, data, payloads: Default::default() };
+            let frame = EncodedFrame::new(captured, key, data);
             video.send(frame, if key { Keep::From } else { Keep::Too });
         };
         let reader = || {

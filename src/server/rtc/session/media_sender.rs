@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::audio_sender::AudioSender;
 use super::connection::Connection;
+use super::layer_filter::LayerFilter;
 use super::packet_sink::PacketSink;
 use super::packets::Packets;
 use super::queued_packet;
@@ -15,7 +16,6 @@ use super::rtcp::Feedback;
 use super::rtp_sender::{OVERHEAD, VideoSender};
 use super::stream_meters::StreamMeters;
 use super::viewer_estimate::ViewerEstimate;
-use crate::media::h264::payload::Payload;
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::model::metrics::{DropPoint, Metrics};
 use crate::server::rtc::camera_rate::ViewerDemand;
@@ -46,9 +46,9 @@ pub struct MediaSender {
     leaving: Vec<PacedPacket<QueuedPacket>>,
     /// The frames that it had dropped when they were counted last.
     drops: PacerDrops,
-    /// Whether frames were dropped because they were late, since that was asked, and how often.
-    has_skipped: bool,
+    /// How often frames were dropped up to a key frame because they were late.
     skips: u64,
+    layers: LayerFilter,
     /// When the next sender reports are due.
     next_report: Instant,
     /// The last tick.
@@ -86,8 +86,8 @@ impl MediaSender {
             due: None,
             leaving: Vec::new(),
             drops: PacerDrops::default(),
-            has_skipped: false,
             skips: 0,
+            layers: LayerFilter::default(),
             next_report: now,
             ticked: now,
             meters,
@@ -122,13 +122,24 @@ impl MediaSender {
         ViewerDemand { available, is_settled, is_limited, owner: self.owner }
     }
 
-    /// Whether the viewer's network carries a stream of `bitrate` bit/s, as far as is known.
+    /// Whether the viewer's network carries what is sent of a stream of `bitrate` bit/s, as far as is known.
     pub fn carries(&self, bitrate: u32, now: Instant) -> bool {
         let available = self.demand(now).available.filter(|_| !self.estimate.is_silent());
-        available.is_none_or(|available| f64::from(available) >= f64::from(bitrate) * COVERED)
+        let sent = f64::from(bitrate) * self.layers.sent_share();
+        available.is_none_or(|available| f64::from(available) >= sent * COVERED)
     }
 
-    /// Sends a frame, or has it wait for its turn.
+    /// Which frames are sent.
+    pub fn layers(&self) -> &LayerFilter {
+        &self.layers
+    }
+
+    /// Which frames are sent, to change it.
+    pub fn layers_mut(&mut self) -> &mut LayerFilter {
+        &mut self.layers
+    }
+
+    /// Sends a frame, has it wait for its turn, or leaves it out.
     ///
     /// # Errors
     ///
@@ -141,13 +152,14 @@ impl MediaSender {
         connection: &mut Connection,
     ) -> anyhow::Result<()> {
         let now = Instant::now();
+        self.meters.video.add(frame.data.len());
+        let Some(kind) = self.layers.pass(frame) else { return Ok(()) };
         let frame = self.video.prepare(frame, mode, delay);
-        self.meters.video.add(frame.payloads.iter().map(Payload::byte_count).sum());
         let packets =
             frame.payloads.iter().enumerate().map(|(at, payload)| {
                 (QueuedPacket::Video { frame: frame.clone(), at }, payload.byte_count() + OVERHEAD)
             });
-        self.pacer.push_frame(packets, frame.key, now);
+        self.pacer.push_frame(packets, kind, now);
         // Only while there is video: without, there is nothing to find more room for.
         if self.video.has_padding()
             && let Some(cluster) = self.estimate.poll_probe(now)
@@ -166,7 +178,7 @@ impl MediaSender {
         let Some(audio) = &self.audio else { return Ok(()) };
         let bytes = audio.payload_bytes(&packet) + OVERHEAD;
         self.meters.audio.add(bytes);
-        self.pacer.push_audio(QueuedPacket::Audio(packet), bytes, Instant::now());
+        self.pacer.push_audio(QueuedPacket::Audio(packet), bytes);
         self.flush(connection)
     }
 
@@ -195,7 +207,7 @@ impl MediaSender {
                 let copies = if let RepairVerdict::Resend(copies) = verdict { *copies } else { 0 };
                 let bytes = if copy < copies { self.video.bytes_of(*number) } else { None };
                 if let Some(bytes) = bytes {
-                    self.pacer.push_repair(QueuedPacket::Repair(*number), bytes, now);
+                    self.pacer.push_repair(QueuedPacket::Repair(*number), bytes);
                 } else if copy == 0 {
                     self.metrics.resends_refused.inc();
                 }
@@ -230,9 +242,7 @@ impl MediaSender {
         self.pacer.take(now, has_room, &mut self.leaving);
         let keepalive = self.estimate.keepalive_due().filter(|_| has_padding);
         self.due = self.pacer.next_at(has_room).into_iter().chain(keepalive).min();
-        let late = self.count_drops();
-        self.has_skipped |= late > 0;
-        self.skips += u64::from(late > 0);
+        self.skips += u64::from(self.count_drops() > 0);
         let Some(srtp) = connection.srtp().filter(|_| !self.leaving.is_empty()) else {
             self.leaving.clear();
             return Ok(());
@@ -279,7 +289,7 @@ impl MediaSender {
         }
         let Some(since) = since.map(Timestamp::of_instant) else { return };
         let dropped = self.pacer.retain(|packet| packet.may_be_seen(since));
-        self.metrics.count_drop(DropPoint::ViewerLag, dropped as u64);
+        self.metrics.count_drop(DropPoint::ViewerLag, dropped);
     }
 
     /// Counts the frames that were dropped since the last time. Returns how many of them were late.
@@ -289,6 +299,7 @@ impl MediaSender {
         let late = drops.late - counted.late;
         self.metrics.count_drop(DropPoint::Late, late);
         self.metrics.count_drop(DropPoint::AwaitingKey, drops.awaiting_key - counted.awaiting_key);
+        self.layers.note_left_out(drops.left_out - counted.left_out);
         late
     }
 
@@ -306,6 +317,7 @@ impl MediaSender {
         self.estimate.on_tick(now);
         let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.ticked, now)).as_secs_f64();
         self.meters.tick(elapsed);
+        self.layers.tick(elapsed);
         if let Some(limit) = limit {
             // What a camera encodes itself may be more than is configured.
             self.stream_bitrate = limit.max(self.meters.video.bitrate() as u32);
@@ -327,14 +339,9 @@ impl MediaSender {
         self.meters.video.bitrate() as u32
     }
 
-    /// Whether frames were dropped because they were late, since the last time.
-    pub fn take_skipped(&mut self) -> bool {
-        std::mem::take(&mut self.has_skipped)
-    }
-
-    /// How often frames were dropped because they were late, since the last time.
-    pub fn take_skips(&mut self) -> u64 {
-        std::mem::take(&mut self.skips)
+    /// How often frames were dropped up to a key frame, because they were late.
+    pub fn skips(&self) -> u64 {
+        self.skips
     }
 
     /// Has a key frame requested as soon as the viewer's network gains by one.

@@ -13,6 +13,8 @@ mod delay_watch;
 mod history;
 pub mod keyframe_budget;
 pub mod keyframe_reader;
+mod layer_choice;
+mod layer_filter;
 mod media_sender;
 pub mod nal_limit;
 mod packet_sink;

@@ -73,13 +73,7 @@ mod tests {
     fn frame(nal_sizes: &[usize]) -> EncodedFrame {
         let nal = |bytes: &usize| [vec![0, 0, 1, 0x65], vec![7; bytes - 1]].concat();
         let data = Bytes::from(nal_sizes.iter().flat_map(nal).collect::<Vec<u8>>());
-        EncodedFrame {
-            captured: Timestamp::default(),
-            key: true,
-            placeholder: false,
-            data,
-            payloads: Default::default(),
-        }
+        EncodedFrame::new(Timestamp::default(), true, data)
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl<'s> SendLoop<'s> {
 
     /// Publishes what is known of the viewer's network, and logs it when the estimate has doubled or halved.
     fn publish_network(&mut self, now: Instant) {
-        self.renditions.publish(&self.switcher, &self.session.entry);
+        self.renditions.publish(&self.switcher, &mut self.sender, &self.session.entry);
         let network = self.sender.network(now);
         self.session.entry.set_network(network);
         let Some(estimate) = network.estimate else { return };
@@ -315,6 +315,8 @@ impl<'s> SendLoop<'s> {
     fn send_video(&mut self, frame: &EncodedFrame) -> anyhow::Result<()> {
         if frame.key {
             self.decoder.note_key_frame();
+            self.renditions.begin_frames(&self.switcher, &mut self.sender);
+            self.renditions.publish(&self.switcher, &mut self.sender, &self.session.entry);
         }
         let mode = self.session.offer.format.mode;
         self.sender.send_video(frame, mode, self.applied.playout_delay(), self.connection)
@@ -326,7 +328,6 @@ impl<'s> SendLoop<'s> {
                 if let Some(camera) = first_of {
                     self.session.entry.set_camera(camera);
                 }
-                self.renditions.publish(&self.switcher, &self.session.entry);
                 self.send_video(&frame)?;
             }
             SwitchEvent::NalTooLarge(error) => {

@@ -167,18 +167,26 @@ impl CameraSwitcher {
         self.readers().next().map(|reader| reader.rendition)
     }
 
+    /// The bitrate that the encoder of what is sent has now or will have soon, whichever is less, in bit/s; `None` while
+    /// paused, and where a camera encodes itself.
+    pub fn target_bitrate(&self) -> Option<u32> {
+        self.readers().next().filter(|reader| reader.share.is_followed()).map(|reader| self.bitrate_soon(reader))
+    }
+
     /// The bitrate of the camera's own size if this viewer is sent it, in bit/s; `None` while paused. It is what the encoder
     /// has or will have soon, whichever is less.
     pub fn main_bitrate(&self) -> Option<u32> {
         let reader = self.readers().next()?;
         match reader.rendition {
-            Rendition::Main => {
-                let now = reader.share.bitrate();
-                let is_enough = self.demand.available.is_none_or(|available| available >= now);
-                Some(if is_enough { now } else { now.min(reader.share.bitrate_with(self.demand)) })
-            }
+            Rendition::Main => Some(self.bitrate_soon(reader)),
             Rendition::Small => self.stream().map(|stream| stream.rate.bitrate_with(self.demand)),
         }
+    }
+
+    fn bitrate_soon(&self, reader: &KeyframeReader) -> u32 {
+        let now = reader.share.bitrate();
+        let is_enough = self.demand.available.is_none_or(|available| available >= now);
+        if is_enough { now } else { now.min(reader.share.bitrate_with(self.demand)) }
     }
 
     fn camera_stream(&self, camera: usize) -> Option<&CameraStream> {

@@ -328,14 +328,7 @@ fn attributes() -> Vec<Row> {
 fn with_audio() -> (SessionManager, CameraStream) {
     let camera = CameraStream { audio: Some(Broadcast::new(4)), ..camera() };
     let data = bytes::Bytes::from_static(&[0, 0, 1, 0x65, 0x88]);
-    let frame = EncodedFrame {
-        captured: Timestamp::default(),
-        key: true,
-        placeholder: false,
-        data,
-        payloads: Default::default(),
-    };
-    camera.video.send(frame, Keep::From);
+    camera.video.send(EncodedFrame::new(Timestamp::default(), true, data), Keep::From);
     (manager(), camera)
 }
 

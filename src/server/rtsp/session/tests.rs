@@ -94,7 +94,7 @@ fn at(millis: u64) -> Timestamp {
 
 fn publish(video: &Broadcast<EncodedFrame>, key: bool, millis: u64) {
     let data = Bytes::from_static(&[0, 0, 1, 0x65, 7]);
-    video.publish(EncodedFrame { captured: at(millis), key, placeholder: false, data, payloads: Default::default() });
+    video.publish(EncodedFrame::new(at(millis), key, data));
 }
 
 fn publish_audio(audio: &Broadcast<AudioPacket>, millis: u64) {
@@ -170,8 +170,7 @@ async fn what_was_captured_before_the_privacy_switch_is_not_sent_after_it() {
     [video.demand(), audio.demand()].into_iter().for_each(|demand| demand.set_blocked(true));
     assert!(of(&fixture.sent(), 0).is_empty());
     let data = Bytes::from_static(&[0, 0, 1, 0x65, 7]);
-    let frame = EncodedFrame { captured: at(900), key: true, placeholder: true, data, payloads: Default::default() };
-    video.publish(frame);
+    video.publish(EncodedFrame { placeholder: true, ..EncodedFrame::new(at(900), true, data) });
     publish_audio(&audio, 1_000_000);
     let sent = fixture.sent();
     assert_eq!((of(&sent, 0).len(), of(&sent, 2).len()), (1, 1), "the placeholder and silence: {sent:?}");
@@ -209,7 +208,7 @@ async fn a_placeholder_is_not_described() {
     fixture.sent();
     assert!(fixture.session.key_frame(&camera).is_some());
     let data = Bytes::from_static(&[0, 0, 1, 0x65, 7]);
-    video.publish(EncodedFrame { captured: at(9), key: true, placeholder: true, data, payloads: Default::default() });
+    video.publish(EncodedFrame { placeholder: true, ..EncodedFrame::new(at(9), true, data) });
     fixture.sent();
     assert!(fixture.session.key_frame(&camera).is_none());
 }

@@ -1,5 +1,6 @@
-//! Tests of the pacer.
+//! Tests of the pacer, and of what it drops.
 
+use super::video_queue::MAX_VIDEO;
 use super::*;
 
 fn after(start: Instant, milliseconds: u64) -> Instant {
@@ -30,9 +31,9 @@ fn taken(pacer: &mut SendPacer<u32>, now: Instant) -> Vec<u32> {
 fn audio_comes_first_then_repair_then_new_frames() {
     let start = Instant::now();
     let mut pacer = pacer(start);
-    pacer.push_frame(frame(0, 1), true, start);
-    pacer.push_repair(10, 1_000, start);
-    pacer.push_audio(20, 100, start);
+    pacer.push_frame(frame(0, 1), FrameKind::Key, start);
+    pacer.push_repair(10, 1_000);
+    pacer.push_audio(20, 100);
     let mut out = Vec::new();
     for step in 0..10 {
         out.extend(taken(&mut pacer, after(start, step * 5)));
@@ -45,15 +46,15 @@ fn audio_comes_first_then_repair_then_new_frames() {
 fn what_is_not_wanted_is_dropped_up_to_a_key_frame() {
     let start = Instant::now();
     let mut pacer = pacer(start);
-    pacer.push_audio(100, 100, start);
-    pacer.push_audio(101, 100, start);
-    pacer.push_frame(frame(0, 2), true, start);
-    pacer.push_frame(frame(10, 2), true, start);
+    pacer.push_audio(100, 100);
+    pacer.push_audio(101, 100);
+    pacer.push_frame(frame(0, 2), FrameKind::Key, start);
+    pacer.push_frame(frame(10, 2), FrameKind::Key, start);
     assert_eq!(pacer.retain(|packet| ![100, 0, 1].contains(packet)), 1, "the first audio, and the first frame");
     assert!(!pacer.take_key_request(true, start), "one waits");
     assert_eq!(taken(&mut pacer, after(start, 5)), [101, 10, 11]);
-    pacer.push_frame(frame(20, 2), false, start);
-    pacer.push_frame(frame(30, 2), false, start);
+    pacer.push_frame(frame(20, 2), FrameKind::Reference, start);
+    pacer.push_frame(frame(30, 2), FrameKind::Reference, start);
     assert_eq!(pacer.retain(|packet| *packet > 21), 2, "what needs a frame that is gone goes too");
     assert!(pacer.take_key_request(true, start));
     assert_eq!(pacer.retain(|_| false), 0);
@@ -63,7 +64,7 @@ fn what_is_not_wanted_is_dropped_up_to_a_key_frame() {
 fn a_key_frame_leaves_at_two_and_a_half_times_the_estimate() {
     let start = Instant::now();
     let mut pacer = pacer(start);
-    pacer.push_frame(frame(0, 60), true, start);
+    pacer.push_frame(frame(0, 60), FrameKind::Key, start);
     let (mut now, mut left) = (start, Vec::new());
     while let Some(next) = pacer.next_at(true) {
         assert!(next > now, "time should go on");
@@ -88,11 +89,11 @@ fn a_limit_bounds_the_pace_and_audio_counts() {
     for millisecond in 0..4_000 {
         let now = after(start, millisecond);
         if millisecond % 20 == 0 {
-            pacer.push_audio(0, 200, now);
+            pacer.push_audio(0, 200);
         }
         if millisecond % 33 == 0 {
             // A stream of 4 Mbit/s, all of key frames, of which none is too late.
-            pacer.push_frame(frame(1, 16), true, now);
+            pacer.push_frame(frame(1, 16), FrameKind::Key, now);
         }
         pacer.take(now, true, &mut out);
         let size = |paced| match paced {
@@ -109,7 +110,7 @@ fn a_limit_bounds_the_pace_and_audio_counts() {
 fn a_pause_saves_up_no_burst() {
     let start = Instant::now();
     let mut pacer = pacer(start);
-    pacer.push_frame(frame(0, 60), true, after(start, 5_000));
+    pacer.push_frame(frame(0, 60), FrameKind::Key, after(start, 5_000));
     assert!(taken(&mut pacer, after(start, 5_000)).len() <= 3);
 }
 
@@ -123,13 +124,13 @@ fn a_viewer_that_is_behind_skips_to_the_next_key_frame() {
         assert!(out.is_empty(), "the window is closed");
     };
     closed(start);
-    pacer.push_frame(frame(0, 2), false, start);
-    pacer.push_frame(frame(2, 2), false, after(start, 33));
-    pacer.push_frame(frame(4, 2), false, after(start, 260));
+    pacer.push_frame(frame(0, 2), FrameKind::Reference, start);
+    pacer.push_frame(frame(2, 2), FrameKind::Reference, after(start, 33));
+    pacer.push_frame(frame(4, 2), FrameKind::Reference, after(start, 260));
     assert!(pacer.take_key_request(true, start) && !pacer.take_key_request(true, after(start, 60_000)));
-    assert_eq!(pacer.drops(), PacerDrops { late: 2, awaiting_key: 1 });
+    assert_eq!(pacer.drops(), PacerDrops { late: 2, awaiting_key: 1, left_out: 0 });
     assert!(pacer.video.is_empty());
-    pacer.push_frame(frame(6, 1), true, after(start, 300));
+    pacer.push_frame(frame(6, 1), FrameKind::Key, after(start, 300));
     assert_eq!(taken(&mut pacer, after(start, 300)), [6]);
 }
 
@@ -137,9 +138,9 @@ fn a_viewer_that_is_behind_skips_to_the_next_key_frame() {
 fn a_key_frame_that_waits_already_is_kept() {
     let start = Instant::now();
     let mut pacer = pacer(start);
-    pacer.push_frame(frame(0, 2), false, start);
-    pacer.push_frame(frame(2, 1), true, after(start, 200));
-    pacer.push_frame(frame(3, 1), false, after(start, 233));
+    pacer.push_frame(frame(0, 2), FrameKind::Reference, start);
+    pacer.push_frame(frame(2, 1), FrameKind::Key, after(start, 200));
+    pacer.push_frame(frame(3, 1), FrameKind::Reference, after(start, 233));
     assert_eq!(taken(&mut pacer, after(start, 300)), [2, 3]);
     assert!(!pacer.take_key_request(true, after(start, 300)));
 }
@@ -152,7 +153,8 @@ fn large_key_frame(pacer: &mut SendPacer<u32>, start: Instant, milliseconds: u64
         if step % 33 == 0 {
             let is_key = step == 0;
             let count = if is_key { 150 } else { 1 };
-            pacer.push_frame(frame(step as u32 * 1_000, count), is_key, now);
+            let kind = if is_key { FrameKind::Key } else { FrameKind::Reference };
+            pacer.push_frame(frame(step as u32 * 1_000, count), kind, now);
         }
         left.extend(taken(pacer, now));
     }
@@ -222,11 +224,11 @@ fn on_a_fast_path_a_frame_leaves_at_once_and_needs_no_timer() {
     let start = Instant::now();
     let mut pacer = pacer(start);
     pacer.set_free(true);
-    pacer.push_frame(frame(0, 60), true, start);
+    pacer.push_frame(frame(0, 60), FrameKind::Key, start);
     assert_eq!(taken(&mut pacer, start).len(), 60);
     assert_eq!(pacer.next_at(true), None);
     pacer.set_free(false);
-    pacer.push_frame(frame(60, 10), false, after(start, 33));
+    pacer.push_frame(frame(60, 10), FrameKind::Reference, after(start, 33));
     assert!(taken(&mut pacer, after(start, 33)).len() <= 3, "it is paced again at once");
 }
 
@@ -234,12 +236,12 @@ fn on_a_fast_path_a_frame_leaves_at_once_and_needs_no_timer() {
 fn late_timers_do_not_lower_the_pace() {
     let start = Instant::now();
     let mut pacer = pacer(start);
-    pacer.push_frame(frame(0, 60), true, start);
+    pacer.push_frame(frame(0, 60), FrameKind::Key, start);
     let left: usize = (0..6).map(|step| taken(&mut pacer, after(start, step * 40)).len()).sum();
     // 60,000 bytes are 192 ms of 2.5 Mbit/s.
     assert_eq!(left, 60);
     assert!(taken(&mut pacer, after(start, 1_000)).is_empty());
-    pacer.push_frame(frame(60, 60), true, after(start, 1_001));
+    pacer.push_frame(frame(60, 60), FrameKind::Key, after(start, 1_001));
     assert!(taken(&mut pacer, after(start, 1_001)).len() <= 3, "nothing is saved up while nothing waits");
 }
 
@@ -248,9 +250,10 @@ fn the_queue_is_bounded() {
     let start = Instant::now();
     let mut pacer = pacer(start);
     for step in 0..10_000 {
-        pacer.push_repair(step, 1_000, start);
-        pacer.push_audio(step, 1_000, start);
-        pacer.push_frame(frame(step, 10), step % 100 == 0, start);
+        pacer.push_repair(step, 1_000);
+        pacer.push_audio(step, 1_000);
+        let kind = if step % 100 == 0 { FrameKind::Key } else { FrameKind::Reference };
+        pacer.push_frame(frame(step, 10), kind, start);
     }
     assert!(pacer.audio.len() <= MAX_OTHER && pacer.repair.len() <= MAX_OTHER && pacer.video.len() <= MAX_VIDEO + 10);
 }
@@ -259,7 +262,7 @@ fn the_queue_is_bounded() {
 fn a_probe_is_sent_at_its_rate_and_filled_with_padding() {
     let start = Instant::now();
     let mut pacer = pacer(start);
-    pacer.push_frame(frame(0, 2), true, start);
+    pacer.push_frame(frame(0, 2), FrameKind::Key, start);
     pacer.start_probe(ProbeCluster { id: 9, bitrate: 8_000_000, bytes: 7_200 });
     let (mut media, mut padding, mut end) = (0, 0, start);
     while let Some(next) = pacer.next_at(true) {
@@ -291,17 +294,60 @@ fn what_waits_is_skipped_on_request_and_a_key_frame_is_not() {
     let mut idle = pacer(start);
     idle.skip_waiting();
     assert!(idle.take_key_request(true, start), "the viewer's browser may hold what was sent");
-    idle.push_frame(frame(0, 1), false, start);
+    idle.push_frame(frame(0, 1), FrameKind::Reference, start);
     assert_eq!(taken(&mut idle, after(start, 5)).len(), 1, "it is decoded until the key frame comes");
 
     let mut waiting = pacer(start);
-    waiting.push_frame(frame(0, 60), false, start);
+    waiting.push_frame(frame(0, 60), FrameKind::Reference, start);
     waiting.skip_waiting();
     assert!(waiting.video.is_empty() && waiting.take_key_request(true, start));
-    waiting.push_frame(frame(60, 60), true, start);
-    waiting.push_frame(frame(120, 1), false, start);
+    waiting.push_frame(frame(60, 60), FrameKind::Key, start);
+    waiting.push_frame(frame(120, 1), FrameKind::Reference, start);
     waiting.skip_waiting();
     assert_eq!(waiting.video.len(), 61);
     assert!(!waiting.take_key_request(true, after(start, 60_000)), "one waits");
-    assert_eq!(waiting.drops(), PacerDrops { late: 1, awaiting_key: 0 });
+    assert_eq!(waiting.drops(), PacerDrops { late: 1, awaiting_key: 0, left_out: 0 });
+}
+
+#[test]
+fn what_no_other_frame_needs_is_left_out_first_and_needs_no_key_frame() {
+    let start = Instant::now();
+    let mut pacer = pacer(start);
+    let closed = |pacer: &mut SendPacer<u32>, milliseconds| {
+        let mut out = Vec::new();
+        pacer.take(after(start, milliseconds), false, &mut out);
+        assert!(out.is_empty(), "the window is closed");
+    };
+    closed(&mut pacer, 0);
+    let push = |pacer: &mut SendPacer<u32>, at: u64| {
+        let kind = if at.is_multiple_of(2) { FrameKind::Reference } else { FrameKind::Disposable };
+        pacer.push_frame(frame(at as u32 * 10, 2), kind, after(start, at * 33));
+    };
+    (0..5).for_each(|at| push(&mut pacer, at));
+    closed(&mut pacer, 150);
+    assert_eq!(pacer.drops(), PacerDrops::default(), "the first of them has waited 117 ms");
+    push(&mut pacer, 5);
+    closed(&mut pacer, 200);
+    assert_eq!(pacer.drops(), PacerDrops { left_out: 1, ..PacerDrops::default() }, "the other has waited 101 ms");
+    closed(&mut pacer, 240);
+    assert_eq!(pacer.drops(), PacerDrops { left_out: 2, ..PacerDrops::default() });
+    pacer.set_free(true);
+    assert_eq!(taken(&mut pacer, after(start, 245)), [0, 1, 20, 21, 40, 41, 50, 51]);
+    assert!(!pacer.take_key_request(true, after(start, 245)));
+}
+
+#[test]
+fn a_frame_that_has_begun_to_leave_is_not_left_out() {
+    let start = Instant::now();
+    let mut pacer = SendPacer::new(100_000, start);
+    pacer.push_frame(frame(0, 1), FrameKind::Key, start);
+    pacer.push_frame(frame(10, 6), FrameKind::Disposable, start);
+    pacer.push_frame(frame(20, 1), FrameKind::Disposable, start);
+    let mut left = Vec::new();
+    for step in 1..60 {
+        left.extend(taken(&mut pacer, after(start, step * 4)));
+    }
+    // A packet takes 32 ms.
+    assert_eq!(left, [0, 10, 11, 12, 13, 14, 15], "and the one behind it is");
+    assert_eq!(pacer.drops(), PacerDrops { left_out: 1, ..PacerDrops::default() });
 }

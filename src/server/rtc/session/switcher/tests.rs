@@ -107,7 +107,7 @@ impl Fixture {
 fn publish(video: &Broadcast<EncodedFrame>, number: usize, key: bool, millisecond: u64, bytes: usize) {
     let captured = Timestamp::from_start(Duration::from_millis(millisecond));
     let data = Bytes::from([vec![number as u8, 0, 0, 1], vec![0x65; bytes]].concat());
-    video.publish(EncodedFrame { captured, key, placeholder: false, data, payloads: Default::default() });
+    video.publish(EncodedFrame::new(captured, key, data));
 }
 
 const OURS: Option<Profile> = Some(Profile::CONSTRAINED_BASELINE);
