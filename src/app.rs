@@ -20,7 +20,7 @@ use crate::pipeline::motion::MotionHandle;
 use crate::pipeline::privacy;
 use crate::pipeline::privacy::PrivacySwitch;
 use crate::pipeline::recorder;
-use crate::pipeline::recorder::{Library, RateHold, RecorderSource};
+use crate::pipeline::recorder::{Library, RateHold, RecorderSource, RecordingMode};
 use crate::pipeline::{self, video};
 use crate::server::auth::Auth;
 use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
@@ -86,6 +86,8 @@ impl App {
         let microphone = Microphone::new(config.audio.clone(), device_context(&config, &patterns, &registry));
         let speaker = Speaker::new(config.speaker.clone(), device_context(&config, &patterns, &registry));
         let mut status = initial_status(&config, &patterns, microphone.source(), speaker.source());
+        let names = config.cameras.iter().map(|camera| camera.camera.name.clone());
+        status.recording = recorder::initial_status(&config.recording, &library, names);
         status.privacy = privacy::at_start(&config.privacy, &store);
         status.damaged_files = store.set_aside_files();
         if status.privacy {
@@ -130,7 +132,8 @@ impl App {
             streams.push(CameraStream { name, index, video: frames, profile, rate, small, audio: audio.clone() });
             cameras.push(guard);
         }
-        let sources = streams.iter().map(|stream| recorder_source(&config, stream)).collect();
+        let sources =
+            streams.iter().zip(&motions).map(|(stream, motion)| recorder_source(&config, stream, motion)).collect();
         let (recorder, recorder_guard) =
             recorder::start(&config.recording, library, sources, &metrics, &publisher).context("start the recorder")?;
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());
@@ -349,14 +352,16 @@ impl App {
 }
 
 /// What of a camera would be recorded.
-fn recorder_source(config: &Config, stream: &CameraStream) -> RecorderSource {
+fn recorder_source(config: &Config, stream: &CameraStream, motion: &MotionHandle) -> RecorderSource {
     let rate = stream.rate.clone();
+    let is_recorded = motion.is_enabled() && config.recording.mode == RecordingMode::Events;
     RecorderSource {
         index: stream.index,
         name: stream.name.clone(),
         video: stream.video.clone(),
         audio: stream.audio.clone().filter(|_| config.recording.audio),
         channels: config.audio.channels.clamp(1, 2) as u8,
+        motion: is_recorded.then(|| motion.events().clone()),
         hold_rate: Box::new(move || -> RateHold { Box::new(rate.join_locally()) }),
     }
 }
@@ -432,10 +437,6 @@ fn initial_status(config: &Config, patterns: &[bool], source: Option<String>, sp
             talker: None,
         },
         publish: publish::initial_status(&config.publish),
-        recording: recorder::initial_status(
-            &config.recording,
-            config.cameras.iter().map(|camera| camera.camera.name.clone()),
-        ),
         max_viewers: config.rtc.max_viewers,
         ..Default::default()
     }

@@ -8,6 +8,8 @@ mod access;
 #[path = "recordings/card.rs"]
 mod card;
 mod common;
+#[path = "recordings/events.rs"]
+mod events;
 #[path = "recordings/files.rs"]
 mod files;
 #[path = "recordings/kills.rs"]
@@ -217,7 +219,10 @@ async fn viewers_are_told_what_is_recorded() -> Result<()> {
     let porthole = Porthole::start(&config(folder.path(), "mode = \"manual\"\nbefore = 0\nafter = 0"))?;
     let status = porthole.status().await?;
     let idle = json!({ "camera": "camera", "recording": false, "id": null, "cause": null, "since": null });
-    ensure!(status["recording"] == json!({ "mode": "manual", "failed": false, "fault": null, "cameras": [idle] }));
+    ensure!(
+        status["recording"]
+            == json!({ "mode": "manual", "allow": "operator", "failed": false, "fault": null, "cameras": [idle] })
+    );
     let mut events = files::events(&porthole)?;
     events.until("event: status")?;
     call(&porthole, "record.start", json!({})).await?;

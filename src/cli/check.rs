@@ -130,6 +130,7 @@ fn recording(out: &mut impl Write, config: &recorder::Config) -> io::Result<()> 
         RecordingMode::Off => return Ok(()),
         RecordingMode::Always => "everything".into(),
         RecordingMode::Manual => format!("on command, from {before} s before to {after} s after"),
+        RecordingMode::Events => format!("motion, from {before} s before to {after} s after, and on command"),
     };
     let sound = if *audio { "with audio" } else { "without audio" };
     let place =
@@ -341,6 +342,8 @@ mod tests {
             assert_ne!(show(&format!("mode = \"manual\"\n{more}")), default, "{more}");
         }
         assert!(show("mode = \"always\"").contains("  record  everything"));
+        let events = show("mode = \"events\"\n[[camera]]\nmotion = { enabled = true }");
+        assert!(events.contains("  record  motion, from 10 s before to 10 s after, and on command, with"), "{events}");
     }
 
     #[test]

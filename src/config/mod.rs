@@ -233,7 +233,8 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         // A larger directory is slow to list.
         photos.number("keep", &mut config.keep, 1..=100_000, 1, "photos");
     });
-    reader.section("recording", |section| recording::read(section, &mut config.recording));
+    let has_motion = config.cameras.iter().any(|camera| camera.motion.enabled);
+    reader.section("recording", |section| recording::read(section, &mut config.recording, has_motion));
     reader.section("mqtt", |section| broker::read(section, &mut config.mqtt));
     let names: Vec<String> = config.cameras.iter().map(|camera| camera.camera.name.clone()).collect();
     reader.list("publish", |section| config.publish.extend(publish::publication(section, &names)));

@@ -8,12 +8,14 @@ use super::value::ValueParser;
 use crate::pipeline::recorder::{Config, RecordingMode};
 
 /// What is recorded.
-const MODE: ValueParser<RecordingMode> = ValueParser::new("a mode", "off, always or manual", |text| match text {
-    "off" => Some(RecordingMode::Off),
-    "always" => Some(RecordingMode::Always),
-    "manual" => Some(RecordingMode::Manual),
-    _ => None,
-});
+const MODE: ValueParser<RecordingMode> =
+    ValueParser::new("a mode", "off, always, manual or events", |text| match text {
+        "off" => Some(RecordingMode::Off),
+        "always" => Some(RecordingMode::Always),
+        "manual" => Some(RecordingMode::Manual),
+        "events" => Some(RecordingMode::Events),
+        _ => None,
+    });
 
 /// Whether viewers may see recordings.
 const ALLOW: ValueParser<bool> = ValueParser::new("a role", "operator or viewer", |text| match text {
@@ -32,9 +34,14 @@ const SIZE: ValueParser<u64> = ValueParser::new(
 /// The largest size: 100 TB.
 const MAX_SIZE: u64 = 100_000_000_000_000;
 
-/// Reads the section.
-pub(super) fn read(section: &mut ConfigSection<'_, '_>, config: &mut Config) {
+/// Reads the section. `has_motion` is whether motion is looked for in the picture of a camera.
+pub(super) fn read(section: &mut ConfigSection<'_, '_>, config: &mut Config, has_motion: bool) {
     section.text("mode", &mut config.mode, &MODE);
+    if config.mode == RecordingMode::Events && !has_motion {
+        let wrong = "no camera looks for motion; add [camera.motion] with enabled = true below a [[camera]], or write \"manual\" \
+                     for what is started by command alone";
+        section.reject("mode", "", wrong);
+    }
     section.text("directory", &mut config.directory, &value::DIRECTORY);
     section.flag("audio", &mut config.audio);
     section.text("allow", &mut config.viewers_may_see, &ALLOW);
@@ -83,7 +90,20 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (text, expected) in [
-            ("mode = \"events\"", "porthole.toml:2: recording.mode = \"events\": not a mode; off, always or manual"),
+            (
+                "mode = \"motion\"",
+                "porthole.toml:2: recording.mode = \"motion\": not a mode; off, always, manual or events",
+            ),
+            (
+                "mode = \"events\"",
+                "porthole.toml:2: recording.mode = \"events\": no camera looks for motion; add [camera.motion] with \
+                 enabled = true below a [[camera]], or write \"manual\" for what is started by command alone",
+            ),
+            (
+                "mode = \"events\"\n[[camera]]\n[camera.motion]\nenabled = false",
+                "porthole.toml:2: recording.mode = \"events\": no camera looks for motion; add [camera.motion] with \
+                 enabled = true below a [[camera]], or write \"manual\" for what is started by command alone",
+            ),
             ("allow = \"all\"", "porthole.toml:2: recording.allow = \"all\": not a role; operator or viewer"),
             ("before = 61", "porthole.toml:2: recording.before = 61: out of range; seconds from 0 to 60"),
             (
@@ -95,5 +115,13 @@ mod tests {
             let found = All::parse(&format!("[recording]\n{text}"), "porthole.toml").expect_err(text).to_string();
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn events_need_one_camera_that_looks_for_motion() {
+        // In whatever order.
+        let text = "[recording]\nmode = \"events\"\n[[camera]]\nname = \"a\"\n[[camera]]\nname = \"b\"\n\
+                    motion = { enabled = true }";
+        assert_eq!(All::parse(text, "").expect("valid").recording.mode, RecordingMode::Events);
     }
 }

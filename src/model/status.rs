@@ -171,16 +171,18 @@ pub struct PublishStatus {
     pub fault: Option<String>,
 }
 
-/// What is recorded on this machine (`[recording]` in the configuration).
+/// What is or was recorded on this machine (`[recording]` in the configuration).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct RecordingStatus {
-    /// `always` or `manual`.
+    /// `off`, `always`, `manual` or `events`.
     pub mode: &'static str,
+    /// The role that may see recordings.
+    pub allow: &'static str,
     /// Whether something that should be recorded is not, because it cannot be stored.
     pub failed: bool,
     /// Why, for operators.
     pub fault: Option<String>,
-    /// Each camera, in the order of the configuration.
+    /// Each camera, in the order of the configuration; none when recording is off.
     pub cameras: Vec<CameraRecording>,
 }
 
@@ -193,7 +195,7 @@ pub struct CameraRecording {
     pub recording: bool,
     /// The ID of the recording that is being written.
     pub id: Option<u64>,
-    /// Why it is: `always` or `manual`.
+    /// Why it is: `always`, `manual` or `motion`.
     pub cause: Option<&'static str>,
     /// When that recording starts, in seconds since the Unix epoch.
     pub since: Option<i64>,
@@ -218,7 +220,7 @@ pub struct Status {
     pub mqtt: Option<Mqtt>,
     /// Cameras that are published to servers, in the order of the configuration.
     pub publish: Vec<PublishStatus>,
-    /// What is recorded on this machine; `None` when recording is off.
+    /// What is recorded on this machine; `None` when recording is off and there are no recordings of before.
     pub recording: Option<RecordingStatus>,
     /// Viewers connected or connecting.
     pub viewers: usize,

@@ -190,3 +190,41 @@ async fn recordings_are_for_operators_unless_viewers_may_see_them() -> Result<()
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_is_read_in_parts_and_shown_when_recording_is_off() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let porthole = Porthole::start(&config(folder.path(), "mode = \"off\""))?;
+    ensure!(porthole.status().await?["recording"].is_null(), "nothing was recorded");
+    drop(porthole);
+    // As a card from elsewhere brings them.
+    for number in 1..=9 {
+        let camera = if number % 3 == 0 { "yard" } else { "camera" };
+        let name = format!("{camera}-2026-11-30-19-24-56+0100-{number:06}-motion-61500ms.mp4");
+        std::fs::write(folder.path().join(name), "x")?;
+    }
+    let porthole = Porthole::start(&config(folder.path(), "mode = \"off\"\nallow = \"viewer\""))?;
+    let status = porthole.status().await?["recording"].clone();
+    ensure!(status["mode"] == "off" && status["allow"] == "viewer" && status["cameras"] == json!([]), "{status}");
+    for (query, expected) in [
+        ("", vec![1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ("?limit=4", vec![6, 7, 8, 9]),
+        ("?limit=4&before=6", vec![2, 3, 4, 5]),
+        ("?limit=4&before=2", vec![1]),
+        ("?before=1", vec![]),
+        ("?camera=yard&limit=2", vec![6, 9]),
+        ("?camera=yard&limit=2&before=9", vec![3, 6]),
+        ("?camera=attic", vec![]),
+    ] {
+        let url = format!("{}api/recordings{query}", porthole.base);
+        let answer = request("GET", &url, &[], String::new()).await?;
+        let listed: Value = serde_json::from_str(&answer.body)?;
+        let ids = listed["recordings"].as_array().context("no list")?.iter().filter_map(|one| one["id"].as_u64());
+        ensure!(ids.collect::<Vec<_>>() == expected, "{query}: {listed:#}");
+    }
+    for wrong in ["limit=0", "limit=1001", "limit=x", "before=-1", "before=1.5", "before=99999999999999999999"] {
+        let answer = request("GET", &format!("{}api/recordings?{wrong}", porthole.base), &[], String::new()).await?;
+        ensure!(answer.status == 400, "{wrong}: {answer:?}");
+    }
+    Ok(())
+}

@@ -64,10 +64,35 @@ pub fn media_bytes(file: &Path) -> Result<u64> {
     Ok(packets.iter().filter_map(|packet| packet["size"].as_str()?.parse::<u64>().ok()).sum())
 }
 
+/// All frames of a file in YU12, one after another.
+pub fn frames(file: &Path) -> Result<Vec<u8>> {
+    // Times are those of the file: frames of a busy machine may be closer than its frame rate says.
+    let after = [
+        "-map",
+        "0:v",
+        "-fps_mode",
+        "passthrough",
+        "-enc_time_base",
+        "1:90000",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "yuv420p",
+        "-",
+    ];
+    run("ffmpeg", &["-nostdin", "-v", "error", "-i"], file, &after)
+}
+
+/// The times of a file's frames in seconds.
+pub fn times(file: &Path) -> Result<Vec<f64>> {
+    let found = probe(file, "frame=pts_time")?;
+    let frames = found["frames"].as_array().context("no frames")?;
+    frames.iter().map(|frame| Ok(frame["pts_time"].as_str().context("no time")?.parse()?)).collect()
+}
+
 /// The numbers of the test pattern's frames in a file, all of which have to be decoded and to increase.
 pub fn numbers(file: &Path, (width, height): (usize, usize)) -> Result<Vec<u32>> {
-    let after = ["-map", "0:v", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"];
-    let frames = run("ffmpeg", &["-nostdin", "-v", "error", "-i"], file, &after)?;
+    let frames = frames(file)?;
     let frames = frames.chunks_exact(width * height * 3 / 2);
     let code = |frame: &[u8]| timecode::read(frame, width, height, width).map(|code| code.frame);
     let numbers = frames.map(code).collect::<Option<Vec<u32>>>().context("a frame without a timecode")?;

@@ -1,4 +1,5 @@
-//! The task that records one camera: receives frames and audio as a viewer does, commands, and what becomes of the storage.
+//! The task that records one camera: receives frames and audio as a viewer does, motion, commands, and what becomes of the
+//! storage.
 //!
 //! What each of them means is in `machine`.
 
@@ -12,8 +13,9 @@ use super::machine::RecordingMachine;
 use super::storage::StorageHealth;
 use super::{RateHold, RecorderSource};
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
+use crate::model::protocol::{MotionEvent, MotionPhase};
 use crate::model::status::Status;
-use crate::util::broadcast::{RecvError, Subscriber};
+use crate::util::broadcast::{Broadcast, RecvError, Subscriber};
 use crate::util::pending::or_pending;
 
 /// How often it is looked whether something is due without a frame.
@@ -53,6 +55,7 @@ enum RecorderEvent {
     Stop,
     Status,
     Command(RecordCommand),
+    Motion(Result<MotionEvent, RecvError>),
     Health,
     Video(Result<EncodedFrame, RecvError>),
     Audio(Result<AudioPacket, RecvError>),
@@ -63,6 +66,7 @@ impl CameraRecorder {
     /// Records until it is stopped.
     pub async fn run(mut self) {
         let (mut streams, mut tick) = (None, interval(TICK));
+        let mut motion = self.source.motion.as_ref().map(Broadcast::subscribe);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_private = self.status.borrow_and_update().privacy;
@@ -75,9 +79,12 @@ impl CameraRecorder {
             } else if streams.is_none() {
                 streams = Some(self.subscribe());
             }
-            let event = self.next(&mut streams, &mut tick).await;
+            let event = self.next(&mut streams, &mut motion, &mut tick).await;
             if matches!(event, RecorderEvent::Stop) {
                 return self.machine.forget();
+            }
+            if matches!(event, RecorderEvent::Motion(Err(RecvError::Closed))) {
+                motion = None;
             }
             self.handle(event, &mut streams, is_private);
         }
@@ -92,7 +99,12 @@ impl CameraRecorder {
         Streams { video, audio, _rate: (self.source.hold_rate)() }
     }
 
-    async fn next(&mut self, streams: &mut Option<Streams>, tick: &mut Interval) -> RecorderEvent {
+    async fn next(
+        &mut self,
+        streams: &mut Option<Streams>,
+        motion: &mut Option<Subscriber<MotionEvent>>,
+        tick: &mut Interval,
+    ) -> RecorderEvent {
         let (video, audio) = match streams {
             Some(Streams { video, audio, .. }) => (Some(video), audio.as_mut()),
             None => (None, None),
@@ -103,6 +115,7 @@ impl CameraRecorder {
             () = self.stop.cancelled() => RecorderEvent::Stop,
             Ok(()) = self.status.changed() => RecorderEvent::Status,
             Some(command) = self.commands.recv() => RecorderEvent::Command(command),
+            motion = or_pending(motion.as_mut().map(Subscriber::recv)) => RecorderEvent::Motion(motion),
             Ok(()) = self.health.changed() => RecorderEvent::Health,
             packet = or_pending(audio.map(Subscriber::recv)) => RecorderEvent::Audio(packet),
             frame = or_pending(video.map(Subscriber::recv)) => RecorderEvent::Video(frame),
@@ -116,6 +129,13 @@ impl CameraRecorder {
             RecorderEvent::Command(RecordCommand::Start) if is_private => {}
             RecorderEvent::Command(RecordCommand::Start) => self.machine.start(),
             RecorderEvent::Command(RecordCommand::Stop) => self.machine.stop(Timestamp::now()),
+            RecorderEvent::Motion(Ok(motion)) => match motion.state {
+                MotionPhase::Begun if is_private => {}
+                MotionPhase::Begun => self.machine.motion_begun(),
+                MotionPhase::Ended => self.machine.motion_ended(Timestamp::now()),
+            },
+            // What was missed is older than what is still to come.
+            RecorderEvent::Motion(Err(_)) => {}
             RecorderEvent::Health => self.check_health(),
             // The switch was turned on, and the status has not told so yet.
             RecorderEvent::Video(Ok(_)) if self.source.video.demand().blocked_since().is_some() => {

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::event::RecordedEvent;
 use super::name::RecordingCause;
 use super::pre_roll::{MediaItem, PreRoll};
 use super::queue::{BeginFile, StorageJob};
@@ -35,7 +36,7 @@ pub struct RecordingRules {
     pub always: bool,
     /// What is kept for the beginning of an event.
     pub before: Duration,
-    /// How long an event goes on after it was stopped.
+    /// How long an event goes on after it was stopped, or motion has ended.
     pub after: Duration,
     /// After how long another file begins.
     pub max_length: Duration,
@@ -60,13 +61,6 @@ pub struct RecordingMachine {
     /// When it is tried again after a failure.
     retry: Option<Instant>,
     backoff: Backoff,
-}
-
-/// An event that somebody has started.
-#[derive(Debug)]
-struct RecordedEvent {
-    /// When it ends, once it was stopped.
-    ends: Option<Timestamp>,
 }
 
 /// The file that is being written.
@@ -107,7 +101,7 @@ impl RecordingMachine {
 
     /// Why it is recorded.
     fn cause(&self) -> RecordingCause {
-        if self.event.is_some() { RecordingCause::Manual } else { RecordingCause::Always }
+        self.event.as_ref().map_or(RecordingCause::Always, |event| event.cause)
     }
 
     /// Whether a key frame should be requested now.
@@ -127,13 +121,41 @@ impl RecordingMachine {
         is_early || (self.awaits_key && self.is_wanted() && !self.storage.queue.has_room())
     }
 
-    /// An event begins, or goes on.
+    /// An operator starts an event, or has it go on.
     pub fn start(&mut self) {
-        if let Some(event) = &mut self.event {
-            event.ends = None;
-            return;
+        match &mut self.event {
+            Some(event) => event.start(),
+            None => self.begin_event(RecordedEvent::started()),
         }
-        self.event = Some(RecordedEvent { ends: None });
+    }
+
+    /// Something moves: an event begins, or goes on.
+    pub fn motion_begun(&mut self) {
+        match &mut self.event {
+            Some(event) => event.motion_begun(),
+            None => self.begin_event(RecordedEvent::moving()),
+        }
+    }
+
+    /// Nothing moves any more: the event ends in a while, unless an operator has it go on.
+    pub fn motion_ended(&mut self, now: Timestamp) {
+        if let Some(event) = &mut self.event {
+            event.motion_ended(now, self.rules.after);
+        }
+        self.end_event(now);
+    }
+
+    /// The event ends in a while, or at once if that was asked for before.
+    pub fn stop(&mut self, now: Timestamp) {
+        if let Some(event) = &mut self.event {
+            event.stop(now, self.rules.after);
+        }
+        self.end_event(now);
+    }
+
+    /// Begins an event with what was kept for one.
+    fn begin_event(&mut self, event: RecordedEvent) {
+        self.event = Some(event);
         for item in self.pre_roll.take() {
             match item {
                 MediaItem::Video(frame) => self.record(&frame),
@@ -143,17 +165,9 @@ impl RecordingMachine {
         self.awaits_key |= self.file.is_none();
     }
 
-    /// The event ends in a while, or at once if that was asked for before.
-    pub fn stop(&mut self, now: Timestamp) {
-        let Some(event) = &mut self.event else { return };
-        let is_again = event.ends.is_some();
-        event.ends = Some(if is_again { now } else { now.saturating_add(self.rules.after) });
-        self.end_event(now);
-    }
-
     /// Ends the event if it is over.
     fn end_event(&mut self, now: Timestamp) {
-        if self.event.as_ref().is_some_and(|event| event.ends.is_some_and(|ends| ends <= now)) {
+        if self.event.as_ref().is_some_and(|event| event.is_over(now)) {
             self.event = None;
             self.end_file();
         }

@@ -1,9 +1,9 @@
 //! Recording to files on this machine: one task for each camera, which subscribes to its encoded frames and the audio like any
-//! viewer, and one thread that writes for all of them.
+//! viewer, and to its motion, and one thread that writes for all of them.
 //!
 //! ```text
-//! Broadcast<EncodedFrame>, Broadcast<AudioPacket>
-//!      | camera (task) -> machine -> pre_roll | media::mp4
+//! Broadcast<EncodedFrame>, Broadcast<AudioPacket>, Broadcast<MotionEvent>
+//!      | camera (task) -> machine (event) -> pre_roll | media::mp4
 //!      v
 //! queue (bounded) -> storage (thread) -> library (directory)
 //! ```
@@ -11,6 +11,7 @@
 //! Nothing waits for the card. Who may see recordings, and HTTP, are in `server`.
 
 mod camera;
+mod event;
 mod keep;
 mod library;
 mod machine;
@@ -37,6 +38,7 @@ use storage::{Storage, StorageThread};
 
 use crate::media::{AudioPacket, EncodedFrame};
 use crate::model::metrics::Metrics;
+use crate::model::protocol::MotionEvent;
 use crate::model::status::{CameraRecording, RecordingStatus, StatusPublisher};
 use crate::util::broadcast::Broadcast;
 use crate::util::thread::MediaThread;
@@ -60,6 +62,8 @@ pub enum RecordingMode {
     Always,
     /// What an operator starts and stops.
     Manual,
+    /// The same, and motion.
+    Events,
 }
 
 impl RecordingMode {
@@ -69,7 +73,13 @@ impl RecordingMode {
             Self::Off => "off",
             Self::Always => "always",
             Self::Manual => "manual",
+            Self::Events => "events",
         }
+    }
+
+    /// Whether events are recorded, and not everything.
+    fn has_events(self) -> bool {
+        matches!(self, Self::Manual | Self::Events)
     }
 }
 
@@ -133,7 +143,7 @@ impl Config {
         RecordingRules {
             camera: source.index,
             always: self.mode == RecordingMode::Always,
-            before: if self.mode == RecordingMode::Manual { seconds(self.before) } else { Duration::ZERO },
+            before: if self.mode.has_events() { seconds(self.before) } else { Duration::ZERO },
             after: seconds(self.after),
             max_length: seconds(60 * self.file_minutes),
             max_bytes: if self.keep_bytes > 0 { part.max(MIN_FILE) } else { u64::MAX },
@@ -161,6 +171,8 @@ pub struct RecorderSource {
     pub audio: Option<Broadcast<AudioPacket>>,
     /// Channels of the audio.
     pub channels: u8,
+    /// Its motion, if that shall be recorded.
+    pub motion: Option<Broadcast<MotionEvent>>,
     /// Keeps the bitrate from following slow viewers while it is recorded.
     pub hold_rate: Box<dyn Fn() -> RateHold + Send + Sync>,
 }
@@ -182,7 +194,7 @@ struct RecorderInner {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RecordError {
     /// Recording is off.
-    #[error("recording is off; set [recording] mode = \"manual\" in the configuration")]
+    #[error("recording is off; set [recording] mode = \"manual\" or \"events\" in the configuration")]
     Off,
     /// Everything is recorded.
     #[error("everything is recorded ([recording] mode = \"always\")")]
@@ -235,7 +247,7 @@ impl Recorder {
         match self.0.mode {
             RecordingMode::Off => return Err(RecordError::Off),
             RecordingMode::Always => return Err(RecordError::Always),
-            RecordingMode::Manual => {}
+            RecordingMode::Manual | RecordingMode::Events => {}
         }
         let commands = self.0.commands.get(index).ok_or(RecordError::Stopping)?;
         commands.try_send(command).map_err(|error| match error {
@@ -245,14 +257,22 @@ impl Recorder {
     }
 }
 
-/// The status at the start; `None` when recording is off.
-pub fn initial_status(config: &Config, cameras: impl IntoIterator<Item = String>) -> Option<RecordingStatus> {
+/// The status at the start; `None` when recording is off and there are no recordings of before.
+pub fn initial_status(
+    config: &Config,
+    library: &Library,
+    cameras: impl IntoIterator<Item = String>,
+) -> Option<RecordingStatus> {
     let camera = |camera| CameraRecording { camera, ..CameraRecording::default() };
-    (config.mode != RecordingMode::Off).then(|| RecordingStatus {
-        mode: config.mode.name(),
-        cameras: cameras.into_iter().map(camera).collect(),
-        ..RecordingStatus::default()
-    })
+    let cameras = match config.mode {
+        RecordingMode::Off if library.list().unwrap_or_default().is_empty() => return None,
+        RecordingMode::Off => Vec::new(),
+        RecordingMode::Always | RecordingMode::Manual | RecordingMode::Events => {
+            cameras.into_iter().map(camera).collect()
+        }
+    };
+    let allow = if config.viewers_may_see { "viewer" } else { "operator" };
+    Some(RecordingStatus { mode: config.mode.name(), allow, cameras, ..RecordingStatus::default() })
 }
 
 /// Ends all recordings when it is stopped.

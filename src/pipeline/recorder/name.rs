@@ -34,17 +34,20 @@ pub enum RecordingCause {
     Always,
     /// Somebody has started it.
     Manual,
+    /// Something has moved.
+    Motion,
 }
 
 impl RecordingCause {
     /// All of them.
-    const ALL: [Self; 2] = [Self::Always, Self::Manual];
+    const ALL: [Self; 3] = [Self::Always, Self::Manual, Self::Motion];
 
     /// Its name in file names, the list and the status.
     pub fn name(self) -> &'static str {
         match self {
             Self::Always => "always",
             Self::Manual => "manual",
+            Self::Motion => "motion",
         }
     }
 }

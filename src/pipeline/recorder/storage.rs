@@ -224,10 +224,11 @@ impl StorageThread {
         }
         self.wrote(header.data.len());
         self.open.insert(camera, OpenFile { number, file, header, index, is_synced: false, fragments: 0 });
-        self.storage.status.recording(camera, Some((number, cause.name(), recording.start)));
-        self.metrics.recording.get_or_create(&label(&name)).set(1);
         let picture = picture::of(&first).and_then(|jpeg| self.library.add_picture(number, &jpeg));
         picture.unwrap_or_else(|error| tracing::debug!("no picture of recording {number}: {error:#}"));
+        // Whoever is told finds its picture.
+        self.storage.status.recording(camera, Some((number, cause.name(), recording.start)));
+        self.metrics.recording.get_or_create(&label(&name)).set(1);
         Ok(())
     }
 
@@ -261,13 +262,13 @@ impl StorageThread {
     /// Ends a camera's file, if it has one.
     fn end(&mut self, camera: usize) {
         let Some(open) = self.open.remove(&camera) else { return };
-        self.show_end(camera);
         if open.index.is_empty() {
-            return self.library.abandon(open.number, true);
-        }
-        if let Err(error) = self.close(open) {
+            self.library.abandon(open.number, true);
+        } else if let Err(error) = self.close(open) {
             self.storage.report(Some(format!("{error:#}")));
         }
+        // Whoever is told finds it in the list as one that has ended.
+        self.show_end(camera);
     }
 
     /// Makes a file one that has ended, as far as it is whole.

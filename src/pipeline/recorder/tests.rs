@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::machine::{RecordingMachine, RecordingRules};
+use super::name::RecordingCause;
 use super::queue::{NextJob, StorageJob};
 use super::storage::Storage;
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
@@ -197,4 +198,46 @@ fn an_event_begins_before_its_start_and_ends_after_its_stop() {
     assert!(idle.needs_frames());
     idle.forget();
     assert!(!idle.needs_frames());
+}
+
+#[test]
+fn motion_is_recorded_from_before_it_until_a_while_after_it() {
+    let rules = RecordingRules { always: false, before: Duration::from_secs(4), ..RULES };
+    let (mut machine, storage, _) = machine(rules);
+    let push = |machine: &mut RecordingMachine, seconds: std::ops::RangeInclusive<u64>| {
+        for second in seconds {
+            machine.push_video(frame(second * 1_000, second.is_multiple_of(2).then_some(SPS[0]), 10));
+        }
+    };
+    push(&mut machine, 0..=9);
+    assert_eq!(jobs(&storage), "");
+    machine.motion_begun();
+    push(&mut machine, 10..=10);
+    let NextJob::Job(StorageJob::Begin(begin)) = storage.queue.pop(Duration::ZERO) else { panic!("no file") };
+    // The last key frame that is four seconds before what was seen last.
+    assert_eq!((begin.cause, begin.first.captured), (RecordingCause::Motion, at(4_000)));
+    assert_eq!(jobs(&storage), "AAAAAA");
+    // Other motion prolongs it, also while it is about to end.
+    machine.motion_ended(at(10_000));
+    push(&mut machine, 11..=12);
+    machine.motion_begun();
+    push(&mut machine, 13..=20);
+    machine.motion_ended(at(20_000));
+    push(&mut machine, 21..=22);
+    assert!(!jobs(&storage).contains(['B', 'E']));
+    push(&mut machine, 23..=24);
+    assert_eq!(jobs(&storage), "AE");
+    // Motion that ends when it is no longer recorded changes nothing.
+    machine.motion_ended(at(25_000));
+    push(&mut machine, 25..=30);
+    assert_eq!(jobs(&storage), "");
+    // What goes on is cut into files too.
+    let (mut machine, storage, _) =
+        self::machine(RecordingRules { always: false, max_length: Duration::from_secs(6), ..RULES });
+    machine.motion_begun();
+    push(&mut machine, 0..=20);
+    assert_eq!(jobs(&storage).matches('B').count(), 4);
+    assert!(machine.needs_frames());
+    machine.forget();
+    assert!(jobs(&storage).ends_with('E') && !machine.needs_frames());
 }

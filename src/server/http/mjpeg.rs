@@ -5,10 +5,9 @@
 //! `pipeline::mjpeg`, sessions to `dispatch`.
 
 use std::convert::Infallible;
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::stream;
@@ -20,7 +19,7 @@ use super::Context;
 use super::api::protocol_problem;
 use super::long_lived::{LongLived, too_many};
 use super::request::RequestHead;
-use super::response::{ErrorResponse, no_content, problem};
+use super::response::{ErrorResponse, no_content};
 use crate::pipeline::mjpeg::{MjpegFrame, MjpegVariant};
 use crate::server::auth::Principal;
 use crate::server::dispatch::MjpegStream;
@@ -50,10 +49,10 @@ impl Context {
         principal: &Principal,
     ) -> Result<Response, ErrorResponse> {
         let variant = MjpegVariant {
-            width: number(head, "width", " pixels", WIDTHS)?,
-            quality: number(head, "quality", "", QUALITIES)?,
+            width: head.number("width", " pixels", WIDTHS)?,
+            quality: head.number("quality", "", QUALITIES)?,
         };
-        let fps = number(head, "fps", " frames a second", RATES)?;
+        let fps = head.number("fps", " frames a second", RATES)?;
         let dispatcher = &self.0.dispatcher;
         if head.method == Method::HEAD {
             dispatcher.check_camera(principal, camera).map_err(|error| protocol_problem(&error))?;
@@ -84,23 +83,6 @@ fn set_headers(headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
     // nginx would collect frames.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-}
-
-/// A number in the query; `None` if it is not there.
-fn number<T: FromStr + PartialOrd + Display>(
-    head: &RequestHead,
-    name: &str,
-    unit: &str,
-    range: RangeInclusive<T>,
-) -> Result<Option<T>, ErrorResponse> {
-    let Some(text) = head.parameter(name) else { return Ok(None) };
-    match text.parse::<T>().ok().filter(|value| range.contains(value)) {
-        Some(value) => Ok(Some(value)),
-        None => {
-            let detail = format!("{name}={text:?} is not {:.3} to {:.0}{unit}", range.start(), range.end());
-            Err(problem(StatusCode::BAD_REQUEST, &detail).into())
-        }
-    }
 }
 
 /// The body of a stream's response.

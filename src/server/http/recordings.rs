@@ -28,6 +28,9 @@ use crate::model::metrics::RejectReason;
 use crate::pipeline::recorder::{Library, RecordingError, StoredRecording};
 use crate::server::auth::{Principal, Role};
 
+/// The most recordings that may be asked for with `limit`: whoever wants more asks again, or for all of them without.
+const MAX_LISTED: usize = 1_000;
+
 /// How much is read at once: what is sent in a few milliseconds, and little memory for each reader.
 const CHUNK: u64 = 64 * 1024;
 
@@ -76,6 +79,28 @@ impl From<StoredRecording> for RecordingEntry {
     }
 }
 
+/// Which recordings are listed.
+struct ListRange<'r> {
+    camera: Option<&'r str>,
+    /// The recordings before the one with this ID.
+    before: Option<u64>,
+    /// The newest of them.
+    limit: usize,
+}
+
+impl<'r> ListRange<'r> {
+    fn of(head: &'r RequestHead) -> Result<Self, ErrorResponse> {
+        let before = head.number("before", "", 1..=u64::MAX)?;
+        let limit = head.number("limit", " recordings", 1..=MAX_LISTED)?.unwrap_or(usize::MAX);
+        Ok(Self { camera: head.parameter("camera"), before, limit })
+    }
+
+    fn contains(&self, recording: &StoredRecording) -> bool {
+        let name = &recording.name;
+        self.camera.is_none_or(|camera| name.camera == camera) && self.before.is_none_or(|before| name.number < before)
+    }
+}
+
 impl Context {
     /// `GET /api/recordings`.
     pub(super) async fn recordings(
@@ -84,11 +109,11 @@ impl Context {
         principal: &Principal,
     ) -> Result<HttpResponse, ErrorResponse> {
         self.check_may_see(principal)?;
-        let listed = self.library(|library| Ok(library.list()?)).await?;
-        let camera = head.parameter("camera");
-        let of_camera =
-            listed.into_iter().filter(|recording| camera.is_none_or(|camera| recording.name.camera == camera));
-        let list = RecordingList { recordings: of_camera.map(RecordingEntry::from).collect() };
+        let range = ListRange::of(head)?;
+        let mut listed = self.library(|library| Ok(library.list()?)).await?;
+        listed.retain(|recording| range.contains(recording));
+        let newest = listed.split_off(listed.len().saturating_sub(range.limit));
+        let list = RecordingList { recordings: newest.into_iter().map(RecordingEntry::from).collect() };
         let body = serde_json::to_vec_pretty(&list).expect("the list should be printable as JSON");
         Ok(response(StatusCode::OK, "application/json", body.into()))
     }

@@ -1,12 +1,17 @@
 //! The head of a request, as warp's filters extract it, with what its path was decoded to.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
-use warp::http::{HeaderMap, HeaderValue, Method, header};
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use warp::path::FullPath;
 
 use super::connection_handle::ConnectionHandle;
 use super::forwarded::Arrival;
+use super::response::{ErrorResponse, problem};
 use super::route::PathRoutes;
 
 /// A request without its body.
@@ -66,6 +71,27 @@ impl RequestHead {
     /// number that keeps a response out of caches.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         first(&self.parameters, name)
+    }
+
+    /// A number in the query; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// The answer to a number that is out of range, or none. `unit` follows the range in it.
+    pub fn number<T: FromStr + PartialOrd + Display>(
+        &self,
+        name: &str,
+        unit: &str,
+        range: RangeInclusive<T>,
+    ) -> Result<Option<T>, ErrorResponse> {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        match text.parse::<T>().ok().filter(|value| range.contains(value)) {
+            Some(value) => Ok(Some(value)),
+            None => {
+                let detail = format!("{name}={text:?} is not {:.3} to {:.0}{unit}", range.start(), range.end());
+                Err(problem(StatusCode::BAD_REQUEST, &detail).into())
+            }
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct AnnouncedCamera {
     pub(super) name: String,
     /// Whether motion is looked for in its picture.
     pub(super) motion: bool,
+    /// Whether it may be recorded.
+    pub(super) recording: bool,
 }
 
 /// The topics and payloads of the discovery messages; an empty payload removes an entity that an earlier configuration had.
@@ -56,6 +58,11 @@ pub(super) fn messages(
         let motion =
             json!({ "name": format!("{name} motion"), "state_topic": topics.motion(name), "device_class": "motion" });
         entity("binary_sensor", &format!("motion_{name}"), motion)
+    }));
+    all.extend(cameras.iter().filter(|camera| camera.recording).map(|AnnouncedCamera { name, .. }| {
+        let recording =
+            json!({ "name": format!("{name} recording"), "state_topic": topics.recording(name), "icon": "mdi:record-rec" });
+        entity("binary_sensor", &format!("recording_{name}"), recording)
     }));
     all.extend(cameras.iter().map(|AnnouncedCamera { name: camera, .. }| {
         let name = format!("camera_{camera}");
@@ -143,7 +150,10 @@ mod tests {
     fn all_with(host: &str, cameras: &[&str], pictures: bool, commands: PrivacyCommands) -> BTreeMap<String, String> {
         let topics = Topics::new("porthole", Some("homeassistant"), "ab");
         let device = DeviceIdentity { id: "ab".into(), name: host.into() };
-        let announced = |name: &&str| AnnouncedCamera { name: (*name).into(), motion: *name == "yard" };
+        let announced = |name: &&str| {
+            let is_yard = *name == "yard";
+            AnnouncedCamera { name: (*name).into(), motion: is_yard, recording: is_yard }
+        };
         let cameras: Vec<AnnouncedCamera> = cameras.iter().map(announced).collect();
         messages(&topics, &device, &cameras, pictures, commands).into_iter().collect()
     }
@@ -158,6 +168,7 @@ mod tests {
             [
                 "homeassistant/binary_sensor/porthole_ab/fault/config",
                 "homeassistant/binary_sensor/porthole_ab/motion_yard/config",
+                "homeassistant/binary_sensor/porthole_ab/recording_yard/config",
                 "homeassistant/binary_sensor/porthole_ab/watched/config",
                 "homeassistant/image/porthole_ab/camera_front-door/config",
                 "homeassistant/image/porthole_ab/camera_yard/config",
@@ -212,7 +223,7 @@ mod tests {
     #[test]
     fn without_discovery_there_are_no_messages() {
         let device = DeviceIdentity { id: "ab".into(), name: "pi".into() };
-        let camera = AnnouncedCamera { name: "a".into(), motion: true };
+        let camera = AnnouncedCamera { name: "a".into(), motion: true, recording: true };
         assert!(
             messages(&Topics::new("porthole", None, "ab"), &device, &[camera], true, PrivacyCommands::Set).is_empty()
         );

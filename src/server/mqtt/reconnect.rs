@@ -19,7 +19,7 @@ use super::publish::StateFeed;
 use super::topics::Topics;
 use super::{Config, MqttDeps, STOP_LIMIT, discovery, options};
 use crate::model::metrics::Metrics;
-use crate::model::status::Mqtt;
+use crate::model::status::{CameraStatus, Mqtt};
 use crate::util::backoff::Backoff;
 use crate::util::drop_log::DropLog;
 use crate::util::lock::Mutex;
@@ -85,9 +85,11 @@ pub(super) struct Connector<'a> {
 impl<'a> Connector<'a> {
     pub(super) fn new(broker: &'a BrokerUrl, config: &'a Config, device: &DeviceIdentity, deps: &'a MqttDeps) -> Self {
         let topics = Topics::new(&config.topic, config.discovery.as_deref(), &device.id);
-        let cameras = deps.status.snapshot().cameras.into_iter();
-        let cameras = cameras.map(|camera| AnnouncedCamera { name: camera.name, motion: camera.motion.is_some() });
-        let cameras: Vec<AnnouncedCamera> = cameras.collect();
+        let status = deps.status.snapshot();
+        let recording = status.recording.is_some_and(|recording| !recording.cameras.is_empty());
+        let announced =
+            |camera: CameraStatus| AnnouncedCamera { name: camera.name, motion: camera.motion.is_some(), recording };
+        let cameras: Vec<AnnouncedCamera> = status.cameras.into_iter().map(announced).collect();
         let discovery = discovery::messages(&topics, device, &cameras, config.snapshot_interval > 0, config.privacy);
         let cameras = cameras.into_iter().map(|camera| camera.name).collect();
         Self {

@@ -32,6 +32,8 @@ pub(super) fn states(topics: &Topics, status: &Status, pictures: bool) -> Vec<(S
         let motion = camera.motion.as_ref()?;
         Some((topics.motion(&camera.name), switch(motion.moving)))
     }));
+    let recorded = status.recording.iter().flat_map(|recording| &recording.cameras);
+    states.extend(recorded.map(|camera| (topics.recording(&camera.camera), switch(camera.recording))));
     if pictures {
         states.extend(status.cameras.iter().map(|camera| {
             let state = if has_pictures(status, camera) { ONLINE } else { OFFLINE };
@@ -84,7 +86,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::model::status::{Audio, FaultKind, MotionStatus, PublishStatus, RecordingStatus};
+    use crate::model::status::{Audio, CameraRecording, FaultKind, MotionStatus, PublishStatus, RecordingStatus};
 
     fn shown(status: &Status, pictures: bool) -> HashMap<String, String> {
         let topics = Topics::new("p", None, "d");
@@ -147,6 +149,17 @@ mod tests {
         let states = shown(&Status { cameras, ..Status::default() }, false);
         assert_eq!([&states["p/d/camera/a/motion"], &states["p/d/camera/b/motion"]], ["ON", "OFF"]);
         assert!(!states.contains_key("p/d/camera/c/motion"));
+    }
+
+    #[test]
+    fn what_is_recorded_is_told_unless_recording_is_off() {
+        let camera =
+            |camera: &str, recording| CameraRecording { camera: camera.into(), recording, ..Default::default() };
+        let cameras = vec![camera("a", true), camera("b", false)];
+        let recording = Some(RecordingStatus { cameras, ..RecordingStatus::default() });
+        let states = shown(&Status { recording, ..Status::default() }, false);
+        assert_eq!([&states["p/d/camera/a/recording"], &states["p/d/camera/b/recording"]], ["ON", "OFF"]);
+        assert!(!shown(&Status::default(), false).keys().any(|topic| topic.ends_with("/recording")));
     }
 
     #[test]

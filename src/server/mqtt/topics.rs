@@ -83,6 +83,11 @@ impl Topics {
         self.below(&format!("camera/{camera}/motion"))
     }
 
+    /// Whether a camera is being recorded.
+    pub(super) fn recording(&self, camera: &str) -> String {
+        self.below(&format!("camera/{camera}/recording"))
+    }
+
     /// Where Home Assistant tells that it has started; `None` without discovery.
     pub(super) fn home_assistant(&self) -> Option<&'static str> {
         self.discovery.as_ref().map(|_| BIRTH)
