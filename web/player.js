@@ -20,11 +20,7 @@ export class Player extends EventTarget {
     video.addEventListener('volumechange', () => this.dispatchEvent(new Event('change')));
     // Phones pause videos on their own (a call, another tab); resume when the page is visible again.
     video.addEventListener('pause', () => this.play());
-    document.addEventListener('visibilitychange', () => {
-      // No frames were sent for a hidden page.
-      this.#lastFrameAt = performance.now();
-      this.play();
-    });
+    document.addEventListener('visibilitychange', () => this.resume());
   }
 
   get muted() {
@@ -60,6 +56,12 @@ export class Player extends EventTarget {
       // An AbortError only means that another stream has replaced this one.
       if (stream === this.video.srcObject && /** @type {Error} */ (error).name === 'NotAllowedError') this.#setAutoplayBlocked(true);
     }
+  }
+
+  /** Plays on after a time in which no frames were sent, as for a hidden page. */
+  resume() {
+    this.#lastFrameAt = performance.now();
+    this.play();
   }
 
   /** To be called from a tap or key handler: browsers allow audio only then. */

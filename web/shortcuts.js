@@ -11,7 +11,7 @@ const TEXT_INPUTS = 'input:not([type=checkbox]), select, textarea';
 /**
  * @param {Record<string, () => void>} keys
  * @param {Zoom} zoom
- * @param {() => boolean} active Whether the shortcuts are enabled.
+ * @param {(key: string) => boolean} active Whether a shortcut is enabled.
  */
 export function listenToKeys(keys, zoom, active) {
   /** @type {Record<string, () => void>} */
@@ -29,7 +29,9 @@ export function listenToKeys(keys, zoom, active) {
     ArrowDown: () => zoom.pan(0, PAN_STEP),
   };
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !active()) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !active(event.key)) return;
+    // Behind a question nothing happens.
+    if (document.querySelector('dialog[open]')) return;
     const typed = event.target instanceof Element && event.target.matches(TEXT_INPUTS);
     if (typed && event.key !== 'Escape') return;
     // Key repeat is for zooming and panning only.

@@ -45,12 +45,19 @@ const TIMEOUT_MS = 4_000;
  * @property {import('./auth.js').Role} allow The role that may talk.
  * @property {string | null} talker The name of who talks.
  *
+ * @typedef {object} CameraRecording
+ * @property {string} camera
+ * @property {boolean} recording
+ * @property {number | null} id Of the recording that is being written.
+ *
  * @typedef {object} Status
  * @property {string} version
  * @property {number | null} uptime_seconds
  * @property {Camera[]} cameras
  * @property {Audio | null} audio
  * @property {Speaker} [speaker]
+ * @property {{allow: import('./auth.js').Role, cameras: CameraRecording[]} | null} [recording] Null where nothing is or was recorded;
+ *   `allow` is the role that may see recordings.
  * @property {boolean} [privacy] Whether the privacy switch keeps cameras and microphone closed.
  * @property {boolean} [privacy_kept] Whether the state of the privacy switch is stored, so that a restart does not change it.
  * @property {number | null} viewers

@@ -2,11 +2,13 @@
 
 import { Auth, takeSignInToken } from './auth.js';
 import { AutoHide } from './auto-hide.js';
-import { client, connection, endpoint, requestedCamera, signInToken } from './bootstrap.js';
+import { client, connection, requestedCamera, signInToken } from './bootstrap.js';
+import { selectCamera } from './camera-choice.js';
 import { Captures } from './captures.js';
 import { element, write } from './elements.js';
 import { Fallback } from './fallback.js';
 import { Display } from './fullscreen.js';
+import { BoardHistory } from './history.js';
 import { i18n, languages, setLocale, t, translate } from './i18n.js';
 import { boardNotice, isolate, sentence, talkerLabel } from './messages.js';
 import { watchNetwork } from './network.js';
@@ -60,14 +62,16 @@ const talker = new Talker(client, connection);
 const talkButton = new TalkButton(button('talk'), talker, toasts);
 const statsPanel = new StatsPanel(part('details-pane'));
 const viewersPanel = new ViewersPanel(part('people-pane'), client);
+const boardHistory = new BoardHistory(toasts, () => player.muted);
 const settings = new Settings(part('settings-pane'), element('camera', HTMLSelectElement), client);
 const panes = {
+  history: boardHistory.pane,
   settings: { button: button('settings'), root: part('settings-pane'), title: 'buttons.settings.text' },
   people: { button: button('people'), root: part('people-pane'), title: 'buttons.people.text' },
   details: { button: button('details'), root: part('details-pane'), title: 'buttons.details.text' },
 };
 const panel = new Panel(part('panel'), part('panel-title'), button('panel-close'), Object.values(panes));
-const autoHide = new AutoHide(part('player'), () => connection.state !== 'live' || panel.open !== null || talker.state !== 'idle');
+const autoHide = new AutoHide(part('player'), () => connection.state !== 'live' || panel.open !== null || talker.state !== 'idle' || boardHistory.active);
 
 // The session: its stream goes to the player, its statistics come back.
 
@@ -97,7 +101,7 @@ async function readStats() {
   if (stats && isConnected()) {
     await stats.read(panel.open === panes.details);
     if (state.sessionStats === stats) {
-      state.stalledSince = document.hidden ? null : player.stalledSince(stats.stats?.video?.framesDecoded ?? 0);
+      state.stalledSince = document.hidden || boardHistory.active ? null : player.stalledSince(stats.stats?.video?.framesDecoded ?? 0);
     }
   }
   render();
@@ -130,6 +134,7 @@ function onAuthChange() {
   if (auth.signInRequired) {
     state.waitingForSignIn = true;
     panel.show(null);
+    boardHistory.reset();
     board.stop();
     hangUp();
   } else if (state.waitingForSignIn) {
@@ -154,7 +159,7 @@ const isOperator = () => role() !== 'viewer';
 
 function render() {
   const camera = currentCamera();
-  fallback.update(connection, state.requestedCamera, !auth.signInRequired && !document.hidden);
+  fallback.update(connection, state.requestedCamera, !auth.signInRequired && !document.hidden && !boardHistory.active);
   const situation = {
     state: connection.state,
     error: fallback.showing ? fallback.reason : connection.error,
@@ -172,7 +177,8 @@ function render() {
   overlay.show({ situation, connection, signInRequired, stalledSince: state.stalledSince, scale: zoom.scale, talker: talkerLabel(board.value, talker.state === 'talking') });
   settings.show(board.value, camera, client.selected ?? state.requestedCamera, !player.muted);
   renderToolbar();
-  talkButton.show({ connected: isConnected(), status: board.value, role: role() });
+  if (!signInRequired) boardHistory.show({ status: board.value, camera: camera?.name ?? null, role: role() });
+  talkButton.show({ connected: isConnected() && !boardHistory.active, status: board.value, role: role() });
   display.keepAwake(connection.state === 'live');
   playButton.hidden = !(player.autoplayBlocked && isConnected());
   signOutButton.hidden = accountRow.hidden = !(auth.enabled && auth.role);
@@ -230,8 +236,8 @@ function toggleMute() {
 /** Asks the board to stop sending what is neither seen nor heard nor recorded. */
 function updateMedia() {
   const recording = captures.recorder.running;
-  const muted = player.muted && !recording;
-  const paused = document.hidden && !recording && !display.inPictureInPicture;
+  const muted = (player.muted || boardHistory.active) && !recording;
+  const paused = (document.hidden || boardHistory.active) && !recording && !display.inPictureInPicture;
   // If this session does not accept it, the next one is asked again.
   if (client.preferences.muted !== muted) client.setPreferences({ muted }).catch(() => {});
   if (client.preferences.paused !== paused) client.setPreferences({ paused }).catch(() => {});
@@ -245,24 +251,6 @@ function toggleRecording() {
   captures.toggleRecording(state.sessionStats && isConnected() ? state.sessionStats.session.stream : null);
 }
 
-/** @param {string} name */
-async function selectCamera(name) {
-  state.requestedCamera = name;
-  const address = new URL(location.href);
-  address.searchParams.set('camera', name);
-  history.replaceState(null, '', address);
-  connection.endpoint = endpoint(name);
-  if (client.connected) {
-    try {
-      await client.selectCamera(name);
-      return;
-    } catch {
-      // A new session may succeed where this one cannot: it negotiates the format that the camera delivers.
-    }
-  }
-  connection.restart(endpoint(name));
-}
-
 toolbar.mute.addEventListener('click', toggleMute);
 toolbar.photo.addEventListener('click', takePhoto);
 toolbar.record.addEventListener('click', toggleRecording);
@@ -273,13 +261,17 @@ overlay.action.addEventListener('click', () => connection.start());
 playButton.addEventListener('click', () => player.play());
 overlay.resetZoom.addEventListener('click', () => zoom.reset());
 signOutButton.addEventListener('click', () => auth.signOut());
-settings.addEventListener('camera', (event) => selectCamera(/** @type {SelectionEvent} */ (event).value));
+settings.addEventListener('camera', (event) => {
+  state.requestedCamera = /** @type {SelectionEvent} */ (event).value;
+  selectCamera(state.requestedCamera);
+});
 settings.addEventListener('microphone', (event) => (/** @type {SelectionEvent} */ (event).value === '') !== player.muted && toggleMute());
 settings.addEventListener('rejected', (event) => toasts.show(/** @type {RejectedEvent} */ (event).reason, true));
 panel.addEventListener('change', () => {
   if (panel.open === panes.people) toasts.clear();
   viewersPanel.show();
   settings.open(panel.open === panes.settings);
+  boardHistory.open(panel.open === panes.history);
   render();
 });
 const languageMenus = /** @type {NodeListOf<HTMLSelectElement>} */ (document.querySelectorAll('[data-languages]'));
@@ -297,13 +289,14 @@ listenToKeys({
   m: toggleMute,
   p: takePhoto,
   r: toggleRecording,
+  t: () => panes.history.button.hidden || panel.toggle(panes.history),
   s: () => panel.toggle(panes.settings),
   c: () => panel.toggle(panes.people),
   i: () => panel.toggle(panes.details),
   w: () => toolbar.pip.disabled || display.togglePictureInPicture(),
   f: () => display.toggleFullscreen(),
-  Escape: () => panel.show(null),
-}, zoom, () => !auth.signInRequired);
+  Escape: () => (boardHistory.active ? boardHistory.close() : panel.show(null)),
+}, zoom, (key) => !auth.signInRequired && (!boardHistory.active || ['Escape', 't'].includes(key)));
 
 // What the connection, the board and the browser report.
 
@@ -328,7 +321,12 @@ for (const source of [player, display, captures]) {
   });
 }
 player.addEventListener('firstframe', render);
-board.addEventListener('unauthorized', () => auth.signedOut());
+boardHistory.addEventListener('change', () => {
+  if (!boardHistory.active) player.resume();
+  updateMedia();
+  render();
+});
+for (const source of [board, boardHistory]) source.addEventListener('unauthorized', () => auth.signedOut());
 auth.addEventListener('change', onAuthChange);
 client.addEventListener('change', () => {
   if (!client.control) board.resumePolling();

@@ -20,7 +20,7 @@ const DOUBLE_TAP_MS = 300;
 const DOUBLE_TAP_PX = 30;
 
 /** Touches of these elements are not for zooming. */
-const INTERACTIVE = 'button, select, input, label, a, summary, form, .notice';
+const INTERACTIVE = 'button, select, input, label, a, summary, form, .notice, .playback';
 
 /** Events: `change` when the scale changed. */
 export class Zoom extends EventTarget {

@@ -1,22 +1,10 @@
 /** Checks every state of the page with axe-core (WCAG 2.2 A and AA, and its best practices), on a phone and on a desktop. */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { test } from 'node:test';
 
+import { violations } from './axe.mjs';
 import { CONFIG, DESKTOP, LANDSCAPE, PHONE, SOON, announced, click, movePointer, open, playing, start } from './page.mjs';
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-/** The violations that axe finds in the current page, one line each. */
-async function violations(page) {
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] });
-    return violations.flatMap(({ id, help, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${help}: ${html}: ${failureSummary}`));
-  });
-}
 
 for (const [name, viewport] of Object.entries({ phone: PHONE, landscape: LANDSCAPE, desktop: DESKTOP })) {
   for (const locale of ['en-US', 'ko-KR']) {

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { DEVICE, fakeCamera } from './fake-camera.mjs';
 import { DESKTOP, LANDSCAPE, PHONE, SOON, announced, click, movePointer, open, playing, start, stats } from './page.mjs';
+import { Recorded, yesterday } from './recorded.mjs';
 
 const SCREENSHOTS = fileURLToPath(new URL('screenshots/', import.meta.url));
 
@@ -86,6 +87,42 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, landscape: LANDSCA
     await click(page, '#hang-up');
     await page.waitForFunction(() => globalThis.porthole.state === 'stopped', null, SOON);
     await take('stopped');
+  });
+}
+
+for (const [name, viewport, locale] of [['phone', PHONE, 'en-GB'], ['phone-ko', PHONE, 'ko-KR'], ['landscape', LANDSCAPE, 'ko-KR'], ['desktop', DESKTOP, 'en-GB']]) {
+  test(`screenshots of what was recorded on a ${name}`, async (t) => {
+    mkdirSync(SCREENSHOTS, { recursive: true });
+    const recorded = new Recorded(t);
+    recorded.add({ at: yesterday(-20), seconds: 1_800, cause: 'always', camera: 'harbour' });
+    recorded.add({ at: yesterday(7, 10), seconds: 2_400, cause: 'always', camera: 'harbour' });
+    for (const [at, minute] of [0, 4, 11, 17, 24, 29, 41, 50].entries()) {
+      recorded.add({ at: yesterday(18, minute), seconds: 20, camera: 'harbour', hue: at * 40, isProtected: at === 6 });
+    }
+    recorded.add({ at: yesterday(19, 24, 56), seconds: 61, camera: 'harbour', hue: 90, cause: 'manual' });
+    const program = await start(t, { config: `${CONFIG.replace(DEVICE, 'pattern')}${recorded.lines}` });
+    const page = await open(t, program.url, viewport, { locale, timezoneId: 'UTC', hasTouch: name !== 'desktop' });
+    const take = (state) => page.screenshot({ path: `${SCREENSHOTS}${name}-history-${state}.png` });
+    await playing(page);
+    await movePointer(page);
+    await page.waitForSelector('#history', SOON);
+    await take('live');
+    await click(page, '#history');
+    await page.waitForFunction(() => [...document.querySelectorAll('.event img')].slice(0, 4).every((image) => image.naturalWidth > 0), null, SOON);
+    await take('pane');
+    await page.locator('.event').nth(2).click(SOON);
+    await page.waitForFunction(() => document.querySelector('#recorded').currentTime > 1, null, SOON);
+    await take('playing');
+    await page.locator('.event').first().click(SOON);
+    await page.waitForFunction(() => document.querySelector('#recorded').currentTime > 0.3 && document.querySelector('#recorded').readyState > 2, null, SOON);
+    await page.locator('.history-hour').last().scrollIntoViewIfNeeded();
+    await take('scrolled');
+    await page.click('#recording-delete', SOON);
+    await take('delete');
+    await page.click('#delete-cancel', SOON);
+    await page.click('#panel-close', SOON);
+    await movePointer(page);
+    await take('without-panel');
   });
 }
 

@@ -36,6 +36,7 @@ const english = {
     mute: { on: 'Mute', off: 'Unmute', none: 'No audio', hint: 'Mute or unmute (M)' },
     photo: { text: 'Photo', busy: 'Loading', hint: 'Take a photo at full resolution (P)' },
     record: { text: 'Record', hint: 'Record video and audio in this browser (R)', stop: (/** @type {string} */ time) => `Stop ${time}` },
+    history: { text: 'History', recording: 'History, being recorded now', hint: 'What the board has recorded (T)' },
     hangUp: { text: 'Hang up', start: 'Start', hint: 'Disconnect or connect' },
     settings: { text: 'Settings', hint: 'Camera, quality and image settings (S)' },
     people: {
@@ -46,6 +47,35 @@ const english = {
     details: { text: 'Details', hint: 'Connection statistics (I)' },
     pip: { text: 'Pop out', hint: 'Picture in picture (W)' },
     fullScreen: { text: 'Full screen', hint: 'Full screen (F)' },
+  },
+
+  /** What the board has recorded. */
+  history: {
+    live: 'Live',
+    playback: 'Recording',
+    playing: (/** @type {string} */ time) => `Recording of ${time}`,
+    today: 'Today',
+    yesterday: 'Yesterday',
+    /** How many things happened on a day. */
+    events: (/** @type {number} */ count) => `${count} ${count === 1 ? 'event' : 'events'}`,
+    /** Plays what was recorded in an hour. */
+    hour: (/** @type {string} */ from, /** @type {number | string} */ to, /** @type {number} */ count) => `Play from ${from} to ${to}, ${count} ${count === 1 ? 'recording' : 'recordings'}`,
+    /** How many pictures of an hour are not shown. */
+    more: (/** @type {number | string} */ count) => `Show more (${count} left)`,
+    older: 'Show earlier days',
+    causes: { always: 'Recorded', manual: 'Manual', motion: 'Motion' },
+    running: 'still recording',
+    protected: 'protected',
+    loading: 'Loading',
+    none: 'Nothing has been recorded yet.',
+    failed: 'The recordings cannot be read at the moment.',
+    unplayable: 'This recording cannot be played.',
+    download: 'Download',
+    protect: 'Protect',
+    remove: 'Delete',
+    isRunning: 'It is still being recorded, so it cannot be deleted.',
+    isProtected: 'It is protected, so it is kept until somebody removes the protection.',
+    confirm: { title: 'Delete this recording?', text: 'It cannot be restored.', cancel: 'Keep it', remove: 'Delete' },
   },
 
   talk: {

@@ -132,7 +132,7 @@ mod tests {
         assert!(page.find("bootstrap.") < page.find("viewer."));
         // 1 Mbit/s is 125 kB/s.
         let bytes: usize = ASSETS.iter().filter(immutable).map(|asset| asset.gzip.len()).sum();
-        assert!(bytes < 65_000, "{bytes} bytes");
+        assert!(bytes < 70_000, "{bytes} bytes");
     }
 
     #[test]
