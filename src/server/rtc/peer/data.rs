@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use rtc::datachannel::message::Message as Dcep;
 use rtc::datachannel::message::message_channel_ack::DataChannelAck;
+use rtc::datachannel::message::message_channel_open::DataChannelOpen;
 use rtc::sctp::{
     Association, AssociationHandle, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
     PayloadProtocolIdentifier, ServerConfig, StreamEvent, TransportConfig,
@@ -20,6 +21,9 @@ use rtc::shared::marshal::{Marshal as _, Unmarshal as _};
 
 use super::VIEWER;
 use super::sctp_guard::{self, SctpGuard, SctpViolation};
+
+/// The message type of what opens a channel (RFC 8832 section 8.2.1).
+const DATA_CHANNEL_OPEN: u8 = 0x03;
 
 /// The longest message that we accept, as the answer says: what all implementations send (RFC 8841 section 6.1).
 pub const MAX_MESSAGE_SIZE: u32 = 64 * 1024;
@@ -250,8 +254,8 @@ impl DataChannels {
     }
 
     /// Handles a message of RFC 8832.
-    fn handle_opening(&mut self, id: u16, mut message: &[u8], now: Instant) {
-        let Ok(Dcep::DataChannelOpen(open)) = Dcep::unmarshal(&mut message) else { return };
+    fn handle_opening(&mut self, id: u16, message: &[u8], now: Instant) {
+        let Some(open) = opening(message) else { return };
         let Ok(acknowledgement) = Dcep::DataChannelAck(DataChannelAck {}).marshal() else { return };
         let acknowledgement = acknowledgement.freeze();
         let Some(association) = self.association() else { return };
@@ -261,6 +265,32 @@ impl DataChannels {
         {
             let label = String::from_utf8_lossy(&open.label).into_owned();
             self.events.push_back(DataEvent::Opened { id, label });
+        }
+    }
+}
+
+/// Reads a message that opens a channel (RFC 8832 section 5.1); `None` if it is another one, or cut off. The library as a whole
+/// also reads messages of its own use, and panics (rtc-datachannel 0.21.1) where one of those is cut off.
+fn opening(message: &[u8]) -> Option<DataChannelOpen> {
+    let (kind, mut rest) = message.split_first()?;
+    if *kind == DATA_CHANNEL_OPEN { DataChannelOpen::unmarshal(&mut rest).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_any_kind_and_length_are_read_or_refused() {
+        let whole = [DATA_CHANNEL_OPEN, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, b'a', b'b', b'c', b'd'];
+        assert_eq!(opening(&whole).map(|open| open.label), Some(b"abc".to_vec()));
+        for kind in 0..=u8::MAX {
+            for length in 0..=whole.len() {
+                let mut message = whole;
+                message[0] = kind;
+                let is_read = opening(&message[..length]).is_some();
+                assert_eq!(is_read, kind == DATA_CHANNEL_OPEN && length == whole.len(), "{kind}, {length} bytes");
+            }
         }
     }
 }
