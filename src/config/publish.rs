@@ -4,13 +4,14 @@
 
 use super::reader::ConfigSection;
 use super::value::ValueParser;
-use crate::server::publish::{BearerToken, Config, PublishMode, WhipUrl};
+use crate::server::client::HttpUrl;
+use crate::server::publish::{BearerToken, Config, PublishMode};
 
 /// The URL of a server's WHIP endpoint.
-const URL: ValueParser<Option<WhipUrl>> = ValueParser::new(
+const URL: ValueParser<Option<HttpUrl>> = ValueParser::new(
     "a WHIP endpoint",
     "an http or https URL, such as http://192.168.1.5:8889/camera/whip; user and password are not part of it, but token",
-    |text| WhipUrl::parse(text).map(Some),
+    |text| HttpUrl::parse(text).map(Some),
 );
 
 /// A token for it; empty for none.
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn publication_is_of_the_only_camera_or_of_the_one_that_is_named() {
         let only = read("[[publish]]\nurl = \"http://a/whip\"").expect("valid");
-        let url = WhipUrl::parse("http://a/whip").expect("a URL");
+        let url = HttpUrl::parse("http://a/whip").expect("a URL");
         let expected = Config { url, token: None, camera: "camera".into(), mode: PublishMode::Always };
         assert_eq!(only, std::slice::from_ref(&expected));
         let named = "[[publish]]\nurl = \"http://a/whip\"\ntoken = \"t\"\ncamera = \"b\"\nmode = \"on_demand\"\n";

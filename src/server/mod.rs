@@ -3,6 +3,7 @@
 //! It receives subscriptions and handles from the pipeline, and knows neither devices nor capture.
 
 pub mod auth;
+pub(crate) mod client;
 pub(crate) mod dispatch;
 pub(crate) mod floor;
 pub mod http;

@@ -1,4 +1,4 @@
-//! General utilities: locks, channels between threads, backoff, rate limits, the state directory.
+//! General utilities: locks, channels between threads, backoff, rate limits, child processes, the state directory.
 //!
 //! Nothing here knows about frames, devices or the network.
 
@@ -13,6 +13,7 @@ pub(crate) mod lock;
 pub(crate) mod mailbox;
 pub mod malloc;
 pub(crate) mod pending;
+pub(crate) mod process_group;
 pub(crate) mod redact;
 pub(crate) mod retry;
 pub(crate) mod state_dir;

@@ -11,8 +11,20 @@ const ORDER: [&str; 12] =
     ["util", "media", "model", "device", "capture", "pipeline", "server", "config", "app", "log", "cli", "main"];
 
 /// The same order inside `server`.
-const SERVER_ORDER: [&str; 11] =
-    ["auth", "photos", "publish_switches", "sessions", "floor", "dispatch", "mqtt", "rtc", "publish", "rtsp", "http"];
+const SERVER_ORDER: [&str; 12] = [
+    "auth",
+    "photos",
+    "publish_switches",
+    "sessions",
+    "floor",
+    "dispatch",
+    "client",
+    "mqtt",
+    "rtc",
+    "publish",
+    "rtsp",
+    "http",
+];
 
 /// The same order inside `server::rtc`. What is beside these folders may use all of them and be used by all.
 const RTC_ORDER: [&str; 5] = ["sdp", "mux", "ice", "rate", "session"];
@@ -42,8 +54,8 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["prometheus_client"], &["src/model/metrics.rs", "src/model/metrics/"]),
     (&["rtc"], &["src/server/rtc/"]),
     (&["warp", "futures_util"], &["src/server/http/"]),
-    (&["hyper", "hyper_util"], &["src/server/http/", "src/server/publish/"]),
-    (&["http_body_util", "url"], &["src/server/publish/"]),
+    (&["hyper", "hyper_util"], &["src/server/http/", "src/server/client/"]),
+    (&["http_body_util", "url"], &["src/server/client/"]),
     (&["toml"], &["src/config/"]),
     (&["strsim"], &["src/util/suggest.rs"]),
     (&["clap", "qrcode"], &["src/main.rs", "src/cli/"]),
@@ -53,9 +65,9 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["socket2"], &["src/server/http/connection.rs", "src/server/rtc/mux/", "src/server/rtsp/connection.rs"]),
     (&["quinn_udp"], &["src/server/rtc/mux/"]),
     (&["argon2", "subtle"], &["src/server/auth/"]),
-    (&["tokio_rustls"], &["src/server/http/", "src/server/mqtt/", "src/server/publish/"]),
+    (&["tokio_rustls"], &["src/server/http/", "src/server/mqtt/", "src/server/client/"]),
     (&["rumqttc"], &["src/server/mqtt/"]),
-    (&["rustls_native_certs"], &["src/server/mqtt/", "src/server/publish/"]),
+    (&["rustls_native_certs"], &["src/server/mqtt/", "src/server/client/"]),
     (&["rcgen"], &["src/server/http/"]),
     (&["ring"], &["src/server/auth/", "src/server/http/", "src/server/mqtt/", "src/server/rtc/"]),
     (&["tracing_subscriber", "tracing_log"], &["src/log.rs"]),

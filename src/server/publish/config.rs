@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::whip_url::WhipUrl;
+use crate::server::client::HttpUrl;
 
 /// The longest token in characters: those of LiveKit, which are JSON web tokens, have about 500.
 const TOKEN_LIMIT: usize = 4096;
@@ -11,7 +11,7 @@ const TOKEN_LIMIT: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The server's WHIP endpoint.
-    pub url: WhipUrl,
+    pub url: HttpUrl,
     /// The token for it.
     pub token: Option<BearerToken>,
     /// The camera's name.

@@ -1,26 +1,26 @@
 //! Where an offer goes: to the endpoint of the configuration, or to where that redirects, and what is sent there. Pure.
 
 use super::config::BearerToken;
-use super::whip_url::WhipUrl;
+use crate::server::client::HttpUrl;
 
 /// Where an offer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination<'c> {
     /// The endpoint of the configuration.
-    configured: &'c WhipUrl,
+    configured: &'c HttpUrl,
     /// The token of the configuration.
     token: Option<&'c BearerToken>,
-    url: WhipUrl,
+    url: HttpUrl,
 }
 
 impl<'c> Destination<'c> {
     /// The endpoint of the configuration, with the token for it.
-    pub fn new(configured: &'c WhipUrl, token: Option<&'c BearerToken>) -> Self {
+    pub fn new(configured: &'c HttpUrl, token: Option<&'c BearerToken>) -> Self {
         Self { configured, token, url: configured.clone() }
     }
 
     /// The URL.
-    pub fn url(&self) -> &WhipUrl {
+    pub fn url(&self) -> &HttpUrl {
         &self.url
     }
 
@@ -59,8 +59,8 @@ impl<'c> Destination<'c> {
 mod tests {
     use super::*;
 
-    fn url(text: &str) -> WhipUrl {
-        WhipUrl::parse(text).expect(text)
+    fn url(text: &str) -> HttpUrl {
+        HttpUrl::parse(text).expect(text)
     }
 
     #[test]

@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use super::destination::Destination;
-use super::whip_response::WhipResponse;
+use crate::server::client::{ClientError, ClientResponse, on_one_line, shortened};
 use crate::util::redact::redact;
-use crate::util::text;
 
 /// The longest wait that a server's `Retry-After` can ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-
-/// The most characters of a server's own words that are repeated.
-const MAX_WORDS: usize = 200;
 
 /// Why a camera is not published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +36,21 @@ pub enum PublishFailure {
     Lost(Duration),
 }
 
+impl From<ClientError> for PublishFailure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unreachable(words) => Self::Unreachable(words),
+            ClientError::Local(server) => {
+                let wrong = "an address of this machine or of a local network; use the URL that it redirects to";
+                Self::Response(format!("the server redirects to {server}, {wrong}"))
+            }
+        }
+    }
+}
+
 impl PublishFailure {
     /// What a response from this destination means that is no answer.
-    pub fn refused(response: &WhipResponse, destination: &Destination<'_>) -> Self {
+    pub fn refused(response: &ClientResponse, destination: &Destination<'_>) -> Self {
         let status = response.status;
         let elsewhere = format!(
             "the server redirects to {}, which refuses; the token goes only to the host of url, so use the URL that it \
@@ -85,34 +93,25 @@ impl PublishFailure {
 }
 
 /// What a server says in the body of its response, on one line and without secrets; nothing of pages for browsers.
-fn words_of(response: &WhipResponse, destination: &Destination<'_>) -> String {
+fn words_of(response: &ClientResponse, destination: &Destination<'_>) -> String {
     if response.body.trim_start().starts_with('<') {
         return String::new();
     }
     shortened(&redact(&destination.without_secrets(&on_one_line(&response.body))))
 }
 
-fn on_one_line(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if text::is_invisible(c) { ' ' } else { c }).collect();
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The beginning of a text that comes from a server, on one line.
-pub fn shortened(text: &str) -> String {
-    on_one_line(text).chars().take(MAX_WORDS).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::publish::{BearerToken, WhipUrl};
+    use crate::server::client::HttpUrl;
+    use crate::server::publish::BearerToken;
 
-    fn url(text: &str) -> WhipUrl {
-        WhipUrl::parse(text).expect(text)
+    fn url(text: &str) -> HttpUrl {
+        HttpUrl::parse(text).expect(text)
     }
 
-    fn response(status: u16, body: &str) -> WhipResponse {
-        WhipResponse { status, body: body.into(), ..WhipResponse::default() }
+    fn response(status: u16, body: &str) -> ClientResponse {
+        ClientResponse { status, body: body.into(), ..ClientResponse::default() }
     }
 
     #[test]
@@ -153,15 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn text_of_a_server_is_short_and_on_one_line() {
-        assert_eq!(shortened("valid for \"a\",\r\n\u{202e}\"b\""), "valid for \"a\", \"b\"");
-        assert_eq!(shortened(&"ä".repeat(70_000)).chars().count(), MAX_WORDS);
-    }
-
-    #[test]
     fn wait_that_a_server_asks_for_is_bounded() {
         let asked = |retry_after| {
-            let response = WhipResponse { status: 503, retry_after, ..WhipResponse::default() };
+            let response = ClientResponse { status: 503, retry_after, ..ClientResponse::default() };
             match PublishFailure::refused(&response, &Destination::new(&url("http://a/"), None)) {
                 PublishFailure::Refused { retry_after, .. } => retry_after,
                 _ => None,

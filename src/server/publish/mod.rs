@@ -3,15 +3,12 @@
 //!
 //! What is sent is a session like a viewer's, in `rtc`. Whether a camera shall be published now is in `publish_switches`.
 
-mod client;
 mod config;
 mod destination;
 mod failure;
 mod pauses;
 mod publisher;
 mod whip;
-mod whip_response;
-mod whip_url;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use client::WhipClient;
 pub use config::{BearerToken, Config, PublishMode};
 use publisher::Publisher;
-pub use whip_url::WhipUrl;
 
 use crate::model::metrics::Metrics;
 use crate::model::status::{PublishStatus, StatusPublisher};
+use crate::server::client::HttpClient;
 use crate::server::publish_switches::PublishSwitches;
 use crate::server::rtc::{CameraStream, SessionManager};
 
@@ -57,7 +53,7 @@ pub struct Publishers {
 impl Publishers {
     /// Starts a task for each publication of the configuration.
     pub fn start(configs: &[Config], deps: &PublishDeps) -> Self {
-        let (tasks, stop, client) = (TaskTracker::new(), CancellationToken::new(), Arc::new(WhipClient::default()));
+        let (tasks, stop, client) = (TaskTracker::new(), CancellationToken::new(), Arc::new(HttpClient::default()));
         for (index, config) in configs.iter().cloned().enumerate() {
             let span = tracing::info_span!("publish", server = config.url.server(), camera = config.camera);
             let Some(publisher) = Publisher::new(index, config, deps, client.clone(), stop.clone()) else { continue };

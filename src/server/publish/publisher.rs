@@ -9,7 +9,6 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::PublishDeps;
-use super::client::{WhipClient, local_address};
 use super::config::Config;
 use super::destination::Destination;
 use super::failure::PublishFailure;
@@ -17,6 +16,7 @@ use super::pauses::Pauses;
 use super::whip::{self, WhipSession};
 use crate::model::metrics::{Metrics, PublishLabel};
 use crate::model::status::{PipelineState, StatusPublisher};
+use crate::server::client::{HttpClient, local_address};
 use crate::server::publish_switches::{PublishSwitches, SwitchState};
 use crate::server::rtc::{CameraStream, PublishOffer, SessionManager};
 
@@ -33,7 +33,7 @@ pub struct Publisher {
     /// How often it had been turned off when it was wanted last.
     stops: u64,
     stop: CancellationToken,
-    client: Arc<WhipClient>,
+    client: Arc<HttpClient>,
     sessions: SessionManager,
     switches: PublishSwitches,
     status: StatusPublisher,
@@ -46,7 +46,7 @@ impl Publisher {
         index: usize,
         config: Config,
         deps: &PublishDeps,
-        client: Arc<WhipClient>,
+        client: Arc<HttpClient>,
         stop: CancellationToken,
     ) -> Option<Self> {
         let PublishDeps { sessions, cameras, switches, status, metrics } = deps;

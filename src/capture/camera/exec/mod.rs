@@ -4,7 +4,6 @@
 //! after it exits does not belong here: the pipeline's retry loop does that.
 
 mod annexb;
-mod descendants;
 mod jpeg;
 mod libcamera;
 mod process;

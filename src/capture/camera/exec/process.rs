@@ -2,16 +2,14 @@
 //! terminated together with the processes that it has started. The format of its output does not belong here.
 
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::descendants::{self, Descendants};
+use crate::util::process_group::ProcessGroup;
 use crate::util::text;
 
 /// The size of the pipe, if the kernel allows it: several compressed frames, or most of a raw one, so that the program
@@ -20,12 +18,6 @@ const PIPE_SIZE: usize = 1 << 20;
 
 /// The maximum number of bytes per read.
 const READ_SIZE: usize = 1 << 20;
-
-/// How long a program may take to exit after SIGTERM.
-const TERM_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// How long the kernel may take to end a killed program: longer only if it hangs in a driver, and then it is abandoned.
-const KILL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// How much of standard error is read between two looks at the output: a program that floods it must not delay the frames.
 /// Four pages of short lines take a millisecond or two.
@@ -41,15 +33,9 @@ const LINE_LIMIT: usize = 4096;
 /// A running program; terminated when dropped.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
-    group: Pid,
-    descendants: Descendants,
-    /// Readable once the program has exited.
-    exit: OwnedFd,
+    group: ProcessGroup,
     out: ChildStdout,
     err: Option<ChildStderr>,
-    /// Its exit status, once it was reaped; until then its pid cannot be reused.
-    status: Option<ExitStatus>,
     /// The incomplete line of standard error.
     line: Vec<u8>,
 }
@@ -74,29 +60,15 @@ impl Process {
     pub fn start(line: &str) -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(line).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let descendants = Descendants::mark(&mut command);
-        let mut child = command.process_group(0).spawn()?;
-        let group = Pid::from_child(&child);
-        let (Some(out), err) = (child.stdout.take(), child.stderr.take()) else {
+        let mut group = ProcessGroup::spawn(&mut command)?;
+        let (Some(out), err) = (group.child().stdout.take(), group.child().stderr.take()) else {
             return Err(io::Error::other("the program has no standard output"));
         };
-        let started = pidfd_open(group, PidfdFlags::empty()).and_then(|exit| {
-            rustix::io::ioctl_fionbio(&out, true)?;
-            err.as_ref().map_or(Ok(()), |err| rustix::io::ioctl_fionbio(err, true))?;
-            Ok(exit)
-        });
-        match started {
-            Ok(exit) => {
-                // A smaller pipe only makes the program wait.
-                let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE_SIZE);
-                Ok(Self { child, group, descendants, exit, out, err, status: None, line: Vec::new() })
-            }
-            Err(error) => {
-                let _ = kill_process_group(group, Signal::KILL);
-                let _ = child.wait();
-                Err(error.into())
-            }
-        }
+        rustix::io::ioctl_fionbio(&out, true)?;
+        err.as_ref().map_or(Ok(()), |err| rustix::io::ioctl_fionbio(err, true))?;
+        // A smaller pipe only makes the program wait.
+        let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE_SIZE);
+        Ok(Self { group, out, err, line: Vec::new() })
     }
 
     /// Waits for output, `wait` at most, and appends it to `buffer`. Each complete line of standard error is passed to
@@ -138,18 +110,9 @@ impl Process {
     /// How the program exited, after its last lines of standard error. It is given a moment, because its output ends
     /// before it does. `None` for one that keeps running without output.
     pub fn wait_exit(&mut self, on_line: impl FnMut(&str)) -> Option<ExitStatus> {
-        if self.wait(TERM_TIMEOUT) {
-            self.reap();
-        }
+        let status = self.group.wait_exit();
         self.read_stderr(STDERR_REST, on_line);
-        self.status
-    }
-
-    /// Kills the rest of the process group and those that have left it, and reaps the program, which has exited.
-    fn reap(&mut self) {
-        let _ = kill_process_group(self.group, Signal::KILL);
-        self.descendants.kill(self.group, KILL_TIMEOUT);
-        self.status = self.child.wait().ok();
+        status
     }
 
     /// Reads what there is of standard error, but about `limit` bytes at most.
@@ -189,13 +152,6 @@ impl Process {
         emit_line(&self.line, &mut on_line);
         self.line.clear();
     }
-
-    /// Whether the program exits within `limit`.
-    fn wait(&self, limit: Duration) -> bool {
-        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
-        let mut exit = [PollFd::new(&self.exit, PollFlags::IN)];
-        poll(&mut exit, Some(&timeout)).is_ok_and(|ready| ready > 0)
-    }
 }
 
 fn emit_line(line: &[u8], on_line: &mut impl FnMut(&str)) {
@@ -204,27 +160,6 @@ fn emit_line(line: &[u8], on_line: &mut impl FnMut(&str)) {
     let text = text::name(&text);
     if !text.is_empty() {
         on_line(&text);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.status.is_some() {
-            return;
-        }
-        let deadline = Instant::now() + TERM_TIMEOUT;
-        let others = self.descendants.find(self.group);
-        let _ = kill_process_group(self.group, Signal::TERM);
-        descendants::signal(&others, Signal::TERM);
-        self.wait(TERM_TIMEOUT);
-        if !descendants::wait(&others, deadline.saturating_duration_since(Instant::now())) {
-            descendants::signal(&others, Signal::KILL);
-        }
-        let _ = kill_process_group(self.group, Signal::KILL);
-        self.descendants.kill(self.group, KILL_TIMEOUT);
-        if self.wait(KILL_TIMEOUT) {
-            self.reap();
-        }
     }
 }
 
@@ -240,6 +175,8 @@ pub fn describe(status: Option<ExitStatus>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     /// Whether a process runs that has this argument.

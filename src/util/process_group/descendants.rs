@@ -1,7 +1,7 @@
 //! The processes that a program has started and that are no longer in its process group, because they called setsid(2) or
 //! became daemons: finds them in `/proc` and ends them.
 //!
-//! The program itself and its process group belong to `process`.
+//! The program itself and its process group belong to the parent module.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -67,7 +67,7 @@ impl Descendants {
                 break;
             }
         }
-        tracing::warn!("processes that a camera's program has started do not end");
+        tracing::warn!("processes that a program of the configuration has started do not end");
     }
 
     /// Whether the process is a descendant outside of the program's group, by its parents or by its environment. One that

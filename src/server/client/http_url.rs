@@ -1,4 +1,4 @@
-//! The URL of a WHIP endpoint or session. Paths and queries may be secrets, so they are not logged.
+//! The URL of a server, such as a WHIP endpoint. Paths and queries may be secrets, so they are not logged.
 
 use std::fmt;
 
@@ -15,9 +15,9 @@ const SECRET_VALUE: usize = 4;
 
 /// An `http` or `https` URL without credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub struct WhipUrl(Url);
+pub struct HttpUrl(Url);
 
-impl WhipUrl {
+impl HttpUrl {
     /// Parses an absolute URL.
     pub fn parse(text: &str) -> Option<Self> {
         let mut url = Url::parse(text).ok().filter(|_| text.len() <= URL_LIMIT)?;
@@ -28,7 +28,7 @@ impl WhipUrl {
     }
 
     /// The URL that a `Location` in a response from this one means (RFC 9110 section 10.2.2).
-    pub(super) fn resolve(&self, location: &str) -> Option<Self> {
+    pub fn resolve(&self, location: &str) -> Option<Self> {
         Self::parse(self.0.join(location).ok()?.as_str())
     }
 
@@ -38,7 +38,7 @@ impl WhipUrl {
     }
 
     /// Whether what is sent there is encrypted.
-    pub(super) fn is_encrypted(&self) -> bool {
+    pub fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
     }
 
@@ -59,7 +59,7 @@ impl WhipUrl {
 
     /// The text without what of this URL may be a secret: the longer parts of the path and the values of the query, as they are
     /// written, and decoded.
-    pub(super) fn removed_from(&self, text: &str) -> String {
+    pub fn removed_from(&self, text: &str) -> String {
         let parts = self.0.path_segments().into_iter().flatten().filter(|part| part.len() >= SECRET_PART);
         let pairs = self.0.query().into_iter().flat_map(|query| query.split('&'));
         let values = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
@@ -83,10 +83,10 @@ impl WhipUrl {
     }
 }
 
-impl fmt::Debug for WhipUrl {
+impl fmt::Debug for HttpUrl {
     /// Without path and query, as debug output may end up in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WhipUrl({}/***)", self.server())
+        write!(f, "HttpUrl({}/***)", self.server())
     }
 }
 
@@ -96,8 +96,8 @@ mod tests {
 
     use super::*;
 
-    fn url(text: &str) -> WhipUrl {
-        WhipUrl::parse(text).expect(text)
+    fn url(text: &str) -> HttpUrl {
+        HttpUrl::parse(text).expect(text)
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
             parts("http://[2001:db8::1]:8889"),
             owned(["http://[2001:db8::1]:8889", "2001:db8::1", "[2001:db8::1]:8889", "/"], 8889)
         );
-        assert_eq!(format!("{:?}", url("https://a.b/secret?key=1")), "WhipUrl(https://a.b/***)");
+        assert_eq!(format!("{:?}", url("https://a.b/secret?key=1")), "HttpUrl(https://a.b/***)");
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         for text in
             ["", "a.b/c", "/whip", "whip://a/b", "file:///a", "http://user@a/", "http://u:p@a/", "http://", &long]
         {
-            assert_eq!(WhipUrl::parse(text), None, "{text}");
+            assert_eq!(HttpUrl::parse(text), None, "{text}");
         }
     }
 

@@ -1,15 +1,20 @@
-//! An HTTP client for WHIP: one request on a connection of its own, with a limit for everything.
+//! An HTTP client: one request on a connection of its own, with a limit for everything.
 //!
-//! What requests are made is in `whip`.
+//! What is requested is in `publish`.
+
+mod http_url;
+mod response;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
+pub use hyper::Method;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, Response, header};
+pub use hyper::header::{self, HeaderName};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
@@ -21,10 +26,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::config::BearerToken;
-use super::failure::{PublishFailure, shortened};
-use super::whip_response::WhipResponse;
-use super::whip_url::WhipUrl;
+pub use http_url::HttpUrl;
+pub use response::{ClientResponse, on_one_line, shortened};
 
 /// How long a request may take, from looking up the name to the end of the response: services in the cloud take two
 /// seconds when they start something for a stream.
@@ -41,51 +44,63 @@ const MAX_HEAD: usize = 32 * 1024;
 
 /// A request.
 #[derive(Debug)]
-pub struct WhipRequest<'a> {
+pub struct ClientRequest<'a> {
     /// POST or DELETE.
     pub method: Method,
     /// Where to.
-    pub url: &'a WhipUrl,
-    /// The token, if there is one.
-    pub token: Option<&'a BearerToken>,
-    /// The offer, if one is sent.
-    pub offer: Option<&'a str>,
+    pub url: &'a HttpUrl,
+    /// Headers besides those of the connection.
+    pub headers: Vec<(HeaderName, String)>,
+    /// What is sent.
+    pub body: Bytes,
     /// Whether it is not sent to an address of this machine or of a local network.
     pub public_only: bool,
 }
 
+/// Why there is no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The server cannot be reached, or does not answer.
+    #[error("{0}")]
+    Unreachable(String),
+    /// This server, which may only be a public one, has an address of this machine or of a local network.
+    #[error("{0} has an address of this machine or of a local network")]
+    Local(String),
+}
+
 /// Makes requests.
 #[derive(Default)]
-pub struct WhipClient {
+pub struct HttpClient {
     /// With the certificates of this machine, once they are needed.
     tls: OnceCell<TlsConnector>,
 }
 
-impl WhipClient {
+impl HttpClient {
     /// Sends a request, and returns the response within `limit`.
     ///
     /// # Errors
     ///
-    /// [`PublishFailure::Unreachable`] when there is none.
-    pub async fn send(&self, request: &WhipRequest<'_>, limit: Duration) -> Result<WhipResponse, PublishFailure> {
+    /// [`ClientError`] when there is none.
+    pub async fn send(&self, request: ClientRequest<'_>, limit: Duration) -> Result<ClientResponse, ClientError> {
         let host = request.url.host();
         let response = timeout(limit, self.exchange(request)).await;
         response.unwrap_or_else(|_| Err(unreachable(format!("no response from {host} within {} s", limit.as_secs()))))
     }
 
-    async fn exchange(&self, request: &WhipRequest<'_>) -> Result<WhipResponse, PublishFailure> {
-        let (url, head) = (request.url, head(request)?);
-        let stream = connect(url, request.public_only).await?;
+    async fn exchange(&self, request: ClientRequest<'_>) -> Result<ClientResponse, ClientError> {
+        let (url, public_only) = (request.url, request.public_only);
+        let head = head(request)?;
+        let stream = connect(url, public_only).await?;
         let address = stream.peer_addr().ok().map(|address| address.ip());
         let response = if url.is_encrypted() {
             exchange_on(self.encrypt(url, stream).await?, head).await
         } else {
             exchange_on(stream, head).await
         };
-        Ok(WhipResponse { address, ..response? })
+        Ok(ClientResponse { address, ..response? })
     }
 
-    async fn encrypt(&self, url: &WhipUrl, stream: TcpStream) -> Result<TlsStream<TcpStream>, PublishFailure> {
+    async fn encrypt(&self, url: &HttpUrl, stream: TcpStream) -> Result<TlsStream<TcpStream>, ClientError> {
         let host = url.host();
         let name = ServerName::try_from(host.clone()).map_err(|error| unreachable(format!("{host}: {error}")))?;
         self.tls().await?.connect(name, stream).await.map_err(|error| {
@@ -98,7 +113,7 @@ impl WhipClient {
     }
 
     /// TLS with the certificate authorities that this machine trusts.
-    async fn tls(&self) -> Result<&TlsConnector, PublishFailure> {
+    async fn tls(&self) -> Result<&TlsConnector, ClientError> {
         let load = || async {
             // Reads files.
             let roots = tokio::task::spawn_blocking(roots).await;
@@ -121,8 +136,8 @@ impl WhipClient {
 ///
 /// # Errors
 ///
-/// [`PublishFailure::Unreachable`] when its name is unknown, or no connection to it comes about.
-pub async fn local_address(url: &WhipUrl) -> Result<IpAddr, PublishFailure> {
+/// [`ClientError::Unreachable`] when its name is unknown, or no connection to it comes about.
+pub async fn local_address(url: &HttpUrl) -> Result<IpAddr, ClientError> {
     let host = url.host();
     let stream = timeout(REQUEST_TIMEOUT, connect(url, false)).await;
     let limit = REQUEST_TIMEOUT.as_secs();
@@ -132,12 +147,11 @@ pub async fn local_address(url: &WhipUrl) -> Result<IpAddr, PublishFailure> {
 }
 
 /// Connects to the first address of a server that can be reached.
-async fn connect(url: &WhipUrl, public_only: bool) -> Result<TcpStream, PublishFailure> {
+async fn connect(url: &HttpUrl, public_only: bool) -> Result<TcpStream, ClientError> {
     let mut failure = "the name has no address".to_owned();
     for address in addresses(url).await? {
         if public_only && is_local(address.ip()) {
-            let wrong = "an address of this machine or of a local network; use the URL that it redirects to";
-            return Err(PublishFailure::Response(format!("the server redirects to {}, {wrong}", url.server())));
+            return Err(ClientError::Local(url.server()));
         }
         match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
@@ -161,7 +175,7 @@ pub fn is_local(address: IpAddr) -> bool {
     }
 }
 
-async fn addresses(url: &WhipUrl) -> Result<Vec<SocketAddr>, PublishFailure> {
+async fn addresses(url: &HttpUrl) -> Result<Vec<SocketAddr>, ClientError> {
     let host = url.host();
     let found = lookup_host((host.as_str(), url.port())).await;
     let found = found.map_err(|error| unreachable(format!("look up {host}: {error}; check the name in url")))?;
@@ -179,28 +193,24 @@ fn roots() -> RootCertStore {
     roots
 }
 
-fn head(request: &WhipRequest<'_>) -> Result<Request<Full<Bytes>>, PublishFailure> {
-    let WhipRequest { method, url, token, offer, .. } = request;
+fn head(request: ClientRequest<'_>) -> Result<Request<Full<Bytes>>, ClientError> {
+    let ClientRequest { method, url, headers, body, .. } = request;
     let mut head = Request::builder()
         .method(method)
         .uri(url.target())
         .header(header::HOST, url.authority())
         .header(header::CONNECTION, "close")
         .header(header::USER_AGENT, concat!("porthole/", env!("CARGO_PKG_VERSION")));
-    if let Some(token) = token {
-        head = head.header(header::AUTHORIZATION, token.authorization());
+    for (name, value) in headers {
+        head = head.header(name, value);
     }
-    if offer.is_some() {
-        head = head.header(header::CONTENT_TYPE, "application/sdp").header(header::ACCEPT, "application/sdp");
-    }
-    let body = offer.unwrap_or_default().to_owned();
-    head.body(Full::new(body.into())).map_err(|error| unreachable(format!("url cannot be requested: {error}")))
+    head.body(Full::new(body)).map_err(|error| unreachable(format!("url cannot be requested: {error}")))
 }
 
 async fn exchange_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     request: Request<Full<Bytes>>,
-) -> Result<WhipResponse, PublishFailure> {
+) -> Result<ClientResponse, ClientError> {
     let broken = |error: hyper::Error| unreachable(format!("the server does not speak HTTP as it should: {error}"));
     let mut client = http1::Builder::new();
     client.max_buf_size(MAX_HEAD);
@@ -212,14 +222,14 @@ async fn exchange_on(
 }
 
 /// Reads a response to its end.
-async fn read(response: Response<Incoming>) -> WhipResponse {
+async fn read(response: Response<Incoming>) -> ClientResponse {
     let (head, body) = response.into_parts();
     let text = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
     let (location, retry_after) = (text(header::LOCATION), text(header::RETRY_AFTER));
     let body = Limited::new(body, MAX_BODY).collect().await;
     let broken = body.as_ref().err().map(|error| format!("the server's response: {error}"));
     let body = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
-    WhipResponse {
+    ClientResponse {
         status: head.status.as_u16(),
         location: location.map(str::to_owned),
         retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()),
@@ -229,8 +239,8 @@ async fn read(response: Response<Incoming>) -> WhipResponse {
     }
 }
 
-fn unreachable(words: String) -> PublishFailure {
-    PublishFailure::Unreachable(words)
+fn unreachable(words: String) -> ClientError {
+    ClientError::Unreachable(words)
 }
 
 #[cfg(test)]
@@ -239,9 +249,9 @@ mod tests {
 
     #[tokio::test]
     async fn local_address_is_refused_where_only_public_ones_are_meant() {
-        let url = WhipUrl::parse("http://127.0.0.1:9/secret").expect("a URL");
+        let url = HttpUrl::parse("http://127.0.0.1:9/secret").expect("a URL");
         let wrong = connect(&url, true).await.expect_err("local").to_string();
-        assert!(wrong.starts_with("the server redirects to http://127.0.0.1:9, an address of this machine"), "{wrong}");
+        assert_eq!(wrong, "http://127.0.0.1:9 has an address of this machine or of a local network");
     }
 
     #[test]
