@@ -65,7 +65,8 @@
 //!
 //! Somebody who talks sends audio on the same session. `server::floor` decides who is heard, one at a time; `pipeline::speaker`
 //! holds their packets against jitter, decodes them and plays them on the speaker. Everybody else's packets are dropped before
-//! they are decoded.
+//! they are decoded. A sound file that an operator announces has the floor, too: it is decoded whole, and played by the same
+//! thread.
 //!
 //! # Where a frame may be dropped
 //!

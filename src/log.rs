@@ -32,8 +32,8 @@ const THROTTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Parts of webrtc-rs that warn for every viewer about normal conditions (no server name over DTLS, an SCTP packet after the
 /// close). A warning should mean that somebody has to look. What the MQTT client warns of for each message is logged by
-/// `server::mqtt`, once.
-const LIBRARY_FILTER: &str = "rtc_dtls=error,rtc_sctp=error,rumqttc=off";
+/// `server::mqtt`, once; whoever announces a damaged sound file is told so.
+const LIBRARY_FILTER: &str = "rtc_dtls=error,rtc_sctp=error,rumqttc=off,symphonia=off";
 
 /// Starts logging to standard error: porthole's messages from `level` on, those of libraries from `warn` on, including those
 /// that use the `log` crate. `PORTHOLE_LOG` overrides both.

@@ -1,11 +1,13 @@
-//! Parsers of untrusted input: offers, trickle fragments, cookies, commands, configuration files, RTSP requests, and a viewer's
-//! datagrams.
+//! Parsers of untrusted input: offers, trickle fragments, cookies, commands, configuration files, RTSP requests, a viewer's
+//! datagrams, and sound files.
 //! The fuzz targets run here on arbitrary input and on their seeds, from a fixed random seed.
 
 #[path = "fuzz/parsers/datagrams.rs"]
 mod datagrams;
 #[path = "fuzz/parsers/seeds.rs"]
 mod seeds;
+#[path = "fuzz/parsers/sounds.rs"]
+mod sounds;
 #[path = "fuzz/parsers/targets.rs"]
 mod targets;
 
@@ -17,7 +19,7 @@ const CASES: u32 = 1000;
 
 #[test]
 fn every_seed_passes() {
-    for (target, run) in targets::TARGETS.into_iter().chain(datagrams::TARGETS) {
+    for (target, run) in targets::TARGETS.into_iter().chain(datagrams::TARGETS).chain(sounds::TARGETS) {
         let seeds = seeds::of(target);
         assert!(seeds.len() > 2, "{target} should have seeds");
         for seed in seeds {
@@ -41,10 +43,25 @@ fn damaged_seeds_pass() {
 }
 
 #[test]
-fn arbitrary_and_damaged_datagrams_pass() {
-    for (target, run) in datagrams::TARGETS {
+fn arbitrary_and_damaged_datagrams_and_sounds_pass() {
+    for (target, run) in datagrams::TARGETS.into_iter().chain(sounds::TARGETS) {
         check(target, prop::collection::vec(any::<u8>(), 0..300), |input: Vec<u8>| run(&input));
         check(target, mutated(target), |input: Vec<u8>| run(&input));
+    }
+}
+
+#[test]
+fn sounds_with_other_bytes_at_their_beginning_pass() {
+    for (target, run) in sounds::TARGETS {
+        let change = (any::<prop::sample::Index>(), any::<u8>());
+        let changes = prop::collection::vec(change, 1..6);
+        let changed = (prop::sample::select(seeds::of(target)), changes).prop_map(|(mut bytes, changes)| {
+            // Where the lengths and formats are.
+            let beginning = bytes.len().min(160);
+            changes.into_iter().for_each(|(at, byte)| bytes[at.index(beginning)] = byte);
+            bytes
+        });
+        check(target, changed, |input: Vec<u8>| run(&input));
     }
 }
 

@@ -8,129 +8,31 @@
 #[path = "control/client.rs"]
 mod client;
 mod common;
+#[path = "common/speaker.rs"]
+mod speaker;
+// Files are played in `say`.
+#[allow(dead_code)]
+#[path = "common/speech.rs"]
+mod speech;
 // Only the level is measured here.
 #[allow(dead_code)]
 #[path = "common/tone.rs"]
 mod tone;
 
-use std::f64::consts::TAU;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use client::{ControlClient, code};
 use common::footprint::call;
-use common::{Event, LIMIT, Network, Options, Porthole, SMALL, request, token};
+use common::{Event, LIMIT, Network, Options, Porthole, SMALL, request};
 use serde_json::json;
-use tempfile::TempDir;
+use speaker::{Board, KEPT_BACK, follow};
+use speech::{decoded, find, packets, say, speech};
 
 const FORBIDDEN: i64 = -32000;
 const BUSY: i64 = -32002;
 const REFUSED: i64 = -32003;
-
-/// Samples of a packet.
-const PACKET: usize = 960;
-
-/// What ALSA's file plugin keeps back: the buffer of the device that it stands for, 120 ms. A card would play that meanwhile.
-const KEPT_BACK: usize = 5_760;
-
-/// A program with a speaker.
-struct Board {
-    porthole: Porthole,
-    folder: TempDir,
-}
-
-impl Board {
-    fn start(speaker: &str, more: &str) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("heard.raw");
-        let config = format!("{SMALL}[speaker]\ndevice = \"file:{},raw\"\n{speaker}\n{more}\n", file.display());
-        let state = [("STATE_DIRECTORY", folder.path().join("state").into_os_string())];
-        Ok(Self { porthole: Porthole::start_with(&config, &state)?, folder })
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("heard.raw")
-    }
-
-    /// What the speaker has played.
-    fn heard(&self) -> Result<Vec<i16>> {
-        samples(&self.file())
-    }
-
-    /// A viewer that can talk.
-    async fn viewer(&self, more: Options) -> Result<ControlClient> {
-        ControlClient::connect(&Options { talks: true, ..more }).await
-    }
-
-    fn options(&self) -> Options {
-        Options { decode: false, ..Options::new(&self.porthole.base) }
-    }
-
-    /// A token of this role.
-    fn token(&self, name: &str, role: &str) -> Result<String> {
-        token(&self.folder.path().join("state"), &["add", name, "--role", role])
-    }
-}
-
-fn samples(file: &Path) -> Result<Vec<i16>> {
-    let bytes = std::fs::read(file).unwrap_or_default();
-    Ok(bytes.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect())
-}
-
-/// A sound like speech: a voice that wavers, with its harmonics, in syllables whose rhythm does not repeat.
-fn speech(seconds: usize) -> Vec<f32> {
-    let mut phase = 0.0;
-    let sample = |at: usize| {
-        let time = at as f64 / 48_000.0;
-        phase += TAU * (150.0 + 40.0 * (TAU * 0.7 * time).sin() + 15.0 * (TAU * 3.1 * time).sin()) / 48_000.0;
-        let voice: f64 = (1..12).map(|harmonic| (phase * f64::from(harmonic)).sin() / f64::from(harmonic)).sum();
-        let syllable = 0.55 + 0.45 * (TAU * 2.3 * time + 3.0 * (TAU * 0.31 * time).sin()).sin();
-        (0.15 * voice * syllable) as f32
-    };
-    (0..seconds * 48_000).map(sample).collect()
-}
-
-/// The packets of a sound, as a browser makes them.
-fn packets(samples: &[f32]) -> Result<Vec<Bytes>> {
-    let mut encoder = opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::Voip)?;
-    encoder.set_inband_fec(true)?;
-    encoder.set_packet_loss_perc(10)?;
-    encoder.set_bitrate(opus::Bitrate::Bits(40_000))?;
-    samples.chunks_exact(PACKET).map(|packet| Ok(encoder.encode_vec_float(packet, 1_200)?.into())).collect()
-}
-
-/// What comes out of packets.
-fn decoded(packets: &[Bytes]) -> Result<Vec<f32>> {
-    let mut decoder = opus::Decoder::new(48_000, opus::Channels::Mono)?;
-    let mut samples = vec![0.0; packets.len() * PACKET];
-    for (packet, samples) in packets.iter().zip(samples.chunks_exact_mut(PACKET)) {
-        decoder.decode_float(packet, samples, false)?;
-    }
-    Ok(samples)
-}
-
-/// Sends packets in real time, the first with the number `first`; `late` says by how many milliseconds each is late, `None` that it
-/// is lost. Returns when the first sample was spoken: 20 ms before its packet was sent.
-async fn say(
-    client: &ControlClient,
-    packets: &[Bytes],
-    first: u16,
-    late: impl Fn(usize) -> Option<u64>,
-) -> Result<Instant> {
-    let begun = Instant::now();
-    let at = |number: usize| Some((20 * number as u64 + late(number)?, number));
-    let mut order: Vec<(u64, usize)> = (0..packets.len()).filter_map(at).collect();
-    order.sort_unstable();
-    for (time, number) in order {
-        tokio::time::sleep_until((begun + Duration::from_millis(time)).into()).await;
-        let sequence = first.wrapping_add(number as u16);
-        let timestamp = u32::from(first).wrapping_mul(960).wrapping_add((number * PACKET) as u32);
-        client.viewer.send_audio(sequence, timestamp, packets[number].clone()).await?;
-    }
-    Ok(begun - Duration::from_millis(20))
-}
 
 /// Asks for the floor.
 async fn start_talk(client: &mut ControlClient) -> Result<i64> {
@@ -142,38 +44,6 @@ async fn talk_event(client: &mut ControlClient, name: Option<&str>, you: bool) -
     let expected = json!({ "name": name, "you": you });
     while client.event("talk").await.with_context(|| expected.to_string())? != expected {}
     Ok(())
-}
-
-/// The correlation of `sent` with what was heard, at the place where it is highest, and that place.
-fn find(sent: &[f32], heard: &[i16]) -> (f64, usize) {
-    let score = |at: usize, step: usize| {
-        let (mut product, mut one, mut other) = (0.0, 1e-9, 1e-9);
-        for index in (0..sent.len()).step_by(step) {
-            let (a, b) = (f64::from(sent[index]), f64::from(heard[at + index]) / 32_768.0);
-            (product, one, other) = (product + a * b, one + a * a, other + b * b);
-        }
-        product / (one * other).sqrt()
-    };
-    let last = heard.len().saturating_sub(sent.len());
-    let best = |range: Vec<usize>, step: usize| {
-        range.into_iter().map(|at| (score(at, step), at)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
-    };
-    // Roughly first: a voice has no energy above some kilohertz.
-    let (_, rough) = best((0..last).step_by(12).collect(), 24);
-    best((rough.saturating_sub(24)..(rough + 24).min(last)).collect(), 1)
-}
-
-/// Follows the size of a file: when it had how many samples.
-fn follow(file: PathBuf, until: tokio::sync::watch::Receiver<bool>) -> std::thread::JoinHandle<Vec<(Instant, usize)>> {
-    std::thread::spawn(move || {
-        let mut sizes = Vec::new();
-        while !*until.borrow() {
-            let size = std::fs::metadata(&file).map_or(0, |file| file.len() as usize / 2);
-            sizes.push((Instant::now(), size));
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        sizes
-    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +60,7 @@ async fn words_are_heard_intact_and_soon() -> Result<()> {
     let sizes = follow(board.file(), until);
     ensure!(start_talk(&mut client).await? == 0);
     talk_event(&mut client, Some("viewer 1"), true).await?;
-    let begun = say(&client, &spoken, 65_500, |_| Some(0)).await?;
+    let begun = say(&client.viewer, &spoken, 65_500, |_| Some(0)).await?;
     let status = board.porthole.status().await?;
     ensure!(status["speaker"]["state"] == "live" && status["speaker"]["talker"] == "viewer 1", "{status:#}");
     ensure!(code(&client.call("talk.stop", json!({})).await?) == 0);
@@ -229,7 +99,7 @@ async fn loss_and_jitter_leave_no_gap() -> Result<()> {
     ensure!(start_talk(&mut client).await? == 0);
     let random = |number: usize| (number.wrapping_mul(2_654_435_761) >> 7) % 1_000;
     let late = |number: usize| (random(number) >= 100).then(|| random(number + 77) as u64 * 30 / 1_000);
-    say(&client, &spoken, 0, late).await?;
+    say(&client.viewer, &spoken, 0, late).await?;
     client.call("talk.stop", json!({})).await?;
     board.porthole.until_status("the speaker is closed", |status| status["speaker"]["state"] == "idle").await?;
     let heard = board.heard()?;
@@ -275,7 +145,7 @@ async fn the_microphone_is_turned_down_while_somebody_talks() -> Result<()> {
             listener.viewer.until(LIMIT, |event| matches!(event, Event::Audio(_))).await?;
             level(&mut listener).await
         };
-        tokio::join!(listen, say(&client, &silence, 0, |_| Some(0)))
+        tokio::join!(listen, say(&client.viewer, &silence, 0, |_| Some(0)))
     };
     said?;
     let during = during?;
@@ -316,7 +186,7 @@ async fn one_viewer_talks_at_a_time_and_an_operator_may_take_the_floor() -> Resu
     );
     // Those of whoever does not have the floor are dropped.
     let silence = packets(&[0.0; 48_000])?;
-    say(&other, &silence, 0, |_| Some(0)).await?;
+    say(&other.viewer, &silence, 0, |_| Some(0)).await?;
     let bearer = format!("Bearer {operator}");
     let headers = [("authorization", bearer.as_str())];
     let metrics = request("GET", &format!("{}metrics", board.porthole.base), &headers, String::new()).await?.body;
@@ -379,7 +249,7 @@ async fn the_floor_of_a_talker_who_vanishes_is_free_within_two_seconds() -> Resu
     let spoken = packets(&speech(1))?;
     ensure!(start_talk(&mut talker).await? == 0);
     talk_event(&mut other, Some("viewer 1"), false).await?;
-    say(&talker, &spoken, 0, |_| Some(0)).await?;
+    say(&talker.viewer, &spoken, 0, |_| Some(0)).await?;
     network.vanish();
     let gone = Instant::now();
     talk_event(&mut other, None, false).await?;
@@ -401,7 +271,7 @@ async fn the_privacy_switch_silences_in_the_middle_of_a_word() -> Result<()> {
         call(&board.porthole, "privacy.set", json!({ "on": true })).await?;
         anyhow::Ok((Instant::now(), std::fs::metadata(board.file())?.len()))
     };
-    let (said, switched) = tokio::join!(say(&client, &spoken, 0, |_| Some(0)), switched);
+    let (said, switched) = tokio::join!(say(&client.viewer, &spoken, 0, |_| Some(0)), switched);
     said?;
     let (_, before) = switched?;
     // At most 50 ms more in the file, besides what the plugin has kept back when the device was closed.
@@ -445,7 +315,7 @@ async fn a_flood_and_garbage_are_bounded_and_counted() -> Result<()> {
     client.call("talk.stop", json!({})).await?;
     ensure!(start_talk(&mut client).await? == 0);
     let before = board.porthole.metric("porthole_talk_packets_played_total").await?;
-    let said = say(&client, &spoken, number.wrapping_add(1), |_| Some(0));
+    let said = say(&client.viewer, &spoken, number.wrapping_add(1), |_| Some(0));
     said.await?;
     let played =
         board.porthole.until_metric("porthole_talk_packets_played_total", |played| played > before + 30.0).await?;

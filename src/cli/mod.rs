@@ -72,9 +72,9 @@ pub enum Subcommand {
     },
     /// Send one command to the porthole that runs on this device, and print the result as JSON
     Ctl {
-        /// The method, such as status, camera.list or controls.set
+        /// The method, such as status, camera.list or controls.set; or say, to play a sound on the speaker
         method: String,
-        /// Its params, such as '{ "values": { "brightness": 10 } }'
+        /// Its params, such as '{ "values": { "brightness": 10 } }'; for say a WAV, FLAC or Ogg Opus file, or - for standard input
         params: Option<String>,
         #[command(flatten)]
         state_dir: StateDirArg,

@@ -1,6 +1,5 @@
 //! What a frame is, and what turns one into another: conversion, H.264 parsing, encoding, MP4, and the pacing of
-//! frames; and what
-//! moves in frames.
+//! frames; what moves in frames; and sound files.
 //!
 //! No device, no thread and no network belongs here.
 
@@ -15,6 +14,7 @@ pub(crate) mod mp4;
 pub(crate) mod pacer;
 pub mod playout;
 pub(crate) mod scale;
+pub mod sound_file;
 
 pub use color::Colorimetry;
 pub use frame::{

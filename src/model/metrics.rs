@@ -82,6 +82,8 @@ pub struct Counters {
     pub talk_concealed: Counter,
     /// Packets of talkers, or of viewers who may not talk, that were not played, by reason.
     pub talk_dropped: Family<TalkDropLabels, Counter>,
+    /// Sounds that were announced on the speaker.
+    pub announcements: Counter,
     /// Times that the speaker ran out of sound.
     pub speaker_underruns: Counter,
     /// Viewers connected or connecting.
@@ -196,6 +198,7 @@ impl Metrics {
             talk_recovered: Counter::default(),
             talk_concealed: Counter::default(),
             talk_dropped: Family::default(),
+            announcements: Counter::default(),
             speaker_underruns: Counter::default(),
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),

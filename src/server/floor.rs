@@ -1,8 +1,8 @@
 //! Who talks: one viewer at a time has the floor, and what others send is dropped.
 //!
 //! A session that can send audio takes a seat. Whoever has the floor keeps it until they stop, an operator takes it, their
-//! session ends, or nothing has come of them for a while. What is said goes to the speaker's pipeline; permissions to call the
-//! methods belong to `dispatch`.
+//! session ends, or nothing has come of them for a while. An announcement has the floor, too, until it was heard. What is said
+//! goes to the speaker's pipeline; permissions to call the methods belong to `dispatch`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::sleep_until;
 use crate::media::playout::TalkPacket;
 use crate::model::metrics::{Metrics, TalkDrop};
 use crate::model::status::StatusPublisher;
-use crate::pipeline::speaker::{SpeakerInput, Talk};
+use crate::pipeline::speaker::{Announcement, AnnouncementState, SpeakerInput, Talk};
 use crate::server::auth::Role;
 use crate::util::lock::{Mutex, MutexGuard};
 
@@ -38,9 +38,9 @@ impl Default for Config {
 /// Whoever has the floor, as others see them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FloorHolder {
-    /// The session.
-    pub session: String,
-    /// The viewer's name.
+    /// The session; `None` for an announcement.
+    pub session: Option<String>,
+    /// The viewer's name, or that of whoever announces.
     pub name: String,
 }
 
@@ -99,6 +99,15 @@ struct CurrentTalk {
     talk: Talk,
     /// When something came of them last, or they began.
     heard: Instant,
+    /// What is announced. It is heard for as long as it is kept here.
+    announcement: Option<Arc<Announcement>>,
+}
+
+impl CurrentTalk {
+    /// Whether somebody of this role may take the floor. An operator need not hear an announcement to its end.
+    fn yields_to(&self, role: Role) -> bool {
+        role > self.role || (self.announcement.is_some() && role >= Role::Operator)
+    }
 }
 
 /// A session that can send audio; the floor is free when it is dropped.
@@ -149,28 +158,87 @@ impl Floor {
             return Err(FloorError::Privacy);
         }
         match &mut state.current {
-            Some(current) if current.holder.session == session => {
+            Some(current) if current.holder.session.as_deref() == Some(session) => {
                 current.heard = Instant::now();
                 return Ok(());
             }
-            Some(current) if role > current.role => {
+            Some(current) if current.yields_to(role) => {
                 tracing::info!("{name} takes the floor from {}", current.holder.name);
             }
             Some(current) => return Err(FloorError::Taken(current.holder.name.clone())),
             None => tracing::info!("{name} talks"),
         }
-        state.talks += 1;
-        let (number, holder) = (state.talks, FloorHolder { session: session.into(), name: name.into() });
-        state.current = Some(CurrentTalk { number, holder, role, talk: speaker.begin(), heard: Instant::now() });
-        self.publish(&state);
+        let holder = FloorHolder { session: Some(session.into()), name: name.into() };
+        let number = self.give(&mut state, holder, role, speaker.begin(), None);
         drop(state);
         tokio::spawn(self.clone().expire(number));
         Ok(())
     }
 
+    /// Whether an announcement would get the floor now.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check_announcement(&self) -> Result<(), FloorError> {
+        self.may_announce(&self.0.state.lock()).map(|_| ())
+    }
+
+    /// Plays an announcement, which others see as `name`. It takes the floor as an operator does, and keeps it until it was
+    /// heard.
+    ///
+    /// # Errors
+    ///
+    /// See [`FloorError`].
+    pub fn announce(&self, announcement: Announcement, name: &str) -> Result<(), FloorError> {
+        let mut state = self.0.state.lock();
+        let speaker = self.may_announce(&state)?;
+        tracing::info!("{name} announces {:.1} s of sound", announcement.length().as_secs_f64());
+        let (progress, announcement) = (announcement.watch(), Arc::new(announcement));
+        let (holder, talk) = (FloorHolder { session: None, name: name.into() }, speaker.announce(&announcement));
+        let number = self.give(&mut state, holder, Role::Operator, talk, Some(announcement));
+        drop(state);
+        self.0.metrics.announcements.inc();
+        tokio::spawn(self.clone().end_with(number, progress));
+        Ok(())
+    }
+
+    fn may_announce(&self, state: &State) -> Result<&SpeakerInput, FloorError> {
+        let speaker = self.0.speaker.as_ref().ok_or(FloorError::NoSpeaker)?;
+        if speaker.demand().blocked_since().is_some() {
+            return Err(FloorError::Privacy);
+        }
+        match &state.current {
+            // Nor does one announcement cut another off.
+            Some(current) if current.role >= Role::Operator => Err(FloorError::Taken(current.holder.name.clone())),
+            _ => Ok(speaker),
+        }
+    }
+
+    /// Gives the floor to `holder`; the number of the talk.
+    fn give(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        holder: FloorHolder,
+        role: Role,
+        talk: Talk,
+        announcement: Option<Arc<Announcement>>,
+    ) -> u64 {
+        state.talks += 1;
+        let number = state.talks;
+        state.current = Some(CurrentTalk { number, holder, role, talk, heard: Instant::now(), announcement });
+        self.publish(state);
+        number
+    }
+
     /// Takes the floor from a viewer, if they have it.
     pub fn stop(&self, session: &str) {
-        self.release(|current| current.holder.session == session);
+        self.release(|current| current.holder.session.as_deref() == Some(session));
+    }
+
+    /// Ends the announcement that is heard, if there is one.
+    pub fn stop_announcement(&self) {
+        self.release(|current| current.announcement.is_some());
     }
 
     /// Takes the floor from whoever has it: nothing shall be heard any more.
@@ -192,6 +260,14 @@ impl Floor {
         self.0.metrics.talking.set(i64::from(holder.is_some()));
         self.0.status.speaker(|speaker| speaker.talker = holder.as_ref().map(|holder| holder.name.clone()));
         self.0.holder.send_replace(holder);
+    }
+
+    /// Frees the floor when the announcement with this number was heard, or cannot be. Ends with it.
+    async fn end_with(self, number: u64, mut progress: watch::Receiver<AnnouncementState>) {
+        // Closed when the announcement has lost the floor.
+        if progress.wait_for(AnnouncementState::is_over).await.is_ok() {
+            self.release(|current| current.number == number);
+        }
     }
 
     /// Frees the floor when nothing comes of the talk with this number any more. Ends with the talk.
@@ -219,7 +295,7 @@ impl Seat {
     /// Plays a packet of the session's viewer, if they have the floor; others are dropped and counted.
     pub fn push(&self, packet: TalkPacket) {
         let mut state = self.floor.0.state.lock();
-        match state.current.as_mut().filter(|current| current.holder.session == self.session) {
+        match state.current.as_mut().filter(|current| current.holder.session.as_ref() == Some(&self.session)) {
             Some(current) => {
                 current.heard = Instant::now();
                 current.talk.push(packet);
@@ -319,9 +395,56 @@ mod tests {
         let none = Floor::new(Config::default(), None, status, metrics);
         assert_eq!(none.start("1", Role::Operator, "Eve"), Err(FloorError::NoSpeaker));
         assert!(!none.admits(Role::Operator));
+        assert_eq!(none.check_announcement(), Err(FloorError::NoSpeaker));
         let speaker = floor.0.speaker.as_ref().expect("should have one");
         speaker.demand().set_blocked(true);
         assert_eq!(floor.start("1", Role::Operator, "Ann"), Err(FloorError::Privacy));
+    }
+
+    /// A second of a tone at 8 kHz, as a WAV file.
+    fn announcement() -> Announcement {
+        let mut file =
+            b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data".to_vec();
+        file.extend([0xff; 4]);
+        file.extend((0..8_000u32).map(|at| if at % 20 < 10 { 160 } else { 96 }));
+        Announcement::read(file.into()).expect("should be a sound")
+    }
+
+    #[tokio::test]
+    async fn an_announcement_has_the_floor_until_it_was_heard() {
+        let (floor, status, metrics, _guard) = floor(Role::Viewer);
+        let [_one, _operator] = ["1", "2"].map(|session| floor.take_seat(session));
+        assert_eq!(floor.start("1", Role::Viewer, "Ann"), Ok(()));
+        assert_eq!(floor.check_announcement(), Ok(()));
+        let sound = announcement();
+        assert_eq!(sound.length(), Duration::from_secs(1));
+        assert_eq!(floor.announce(sound, "the bell"), Ok(()), "it takes the floor from a viewer");
+        let begun = Instant::now();
+        assert_eq!((talker(&status).as_deref(), metrics.talking.get()), (Some("the bell"), 1));
+        let taken = FloorError::Taken("the bell".into());
+        assert_eq!(floor.start("1", Role::Viewer, "Ann"), Err(taken.clone()), "a viewer does not take it back");
+        assert_eq!(floor.check_announcement(), Err(taken.clone()), "one after the other");
+        assert_eq!(floor.announce(announcement(), "another"), Err(taken));
+        let mut holder = floor.watch();
+        let free = tokio::time::timeout(Duration::from_secs(30), holder.wait_for(Option::is_none));
+        free.await.expect("in time").expect("should be there");
+        assert!(begun.elapsed() > Duration::from_millis(900), "{:?}", begun.elapsed());
+        assert_eq!((talker(&status), metrics.announcements.get()), (None, 1));
+
+        // An operator need not wait.
+        assert_eq!(floor.announce(announcement(), "the bell"), Ok(()));
+        assert_eq!(floor.start("2", Role::Operator, "Eve"), Ok(()));
+        let taken = Err(FloorError::Taken("Eve".into()));
+        assert_eq!((floor.check_announcement(), floor.announce(announcement(), "the bell")), (taken.clone(), taken));
+        floor.stop_announcement();
+        assert_eq!(talker(&status).as_deref(), Some("Eve"), "who talks is no announcement");
+        floor.stop("2");
+        assert_eq!(floor.announce(announcement(), "the bell"), Ok(()));
+        floor.stop_announcement();
+        assert_eq!(talker(&status), None);
+        let speaker = floor.0.speaker.as_ref().expect("should have one");
+        speaker.demand().set_blocked(true);
+        assert_eq!(floor.announce(announcement(), "the bell"), Err(FloorError::Privacy));
     }
 
     #[tokio::test]

@@ -43,8 +43,15 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["rubato"], &["src/capture/audio/resample.rs"]),
     (
         &["opus"],
-        &["src/media/playout/", "src/pipeline/audio.rs", "src/pipeline/audio/", "src/pipeline/speaker/tests.rs"],
+        &[
+            "src/media/playout/",
+            "src/media/sound_file.rs",
+            "src/pipeline/audio.rs",
+            "src/pipeline/audio/",
+            "src/pipeline/speaker/tests.rs",
+        ],
     ),
+    (&["symphonia"], &["src/media/sound_file.rs"]),
     (&["h264_reader"], &["src/media/h264/"]),
     (&["shiguredo_mp4"], &["src/media/mp4/"]),
     (&["turbojpeg", "yuv"], &["src/media/convert/"]),

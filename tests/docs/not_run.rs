@@ -67,6 +67,13 @@ const NOT_RUN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "needs a speaker and a sound; tests/say.rs does the same",
+        &[
+            "porthole ctl say bell.wav",
+            "curl -H \"Authorization: Bearer $TOKEN\" -H \"Content-Type: audio/wav\" --data-binary @bell.wav http://192.168.1.20:8080/api/say",
+        ],
+    ),
+    (
         "needs the RTSP server, which is off by default; tests/rtsp.rs records from it with ffmpeg",
         &[
             "ffmpeg -rtsp_transport tcp -i \"rtsp://any:$TOKEN@192.168.1.20:8554/\" -c copy -t 60 camera.mkv",

@@ -16,6 +16,8 @@ struct Way {
     /// The media type of its body.
     media: &'static str,
     body: &'static str,
+    /// The least role that may use it.
+    role: &'static str,
     /// What is answered to whoever may use it.
     allowed: u16,
     /// Whether its token may be in the query.
@@ -27,16 +29,25 @@ struct Way {
 impl Way {
     /// One that is used by GET.
     const fn get(line: &'static str, takes_query: bool) -> Self {
-        Self { line, media: "", body: "", allowed: 200, takes_query, is_shared: takes_query }
+        Self { line, media: "", body: "", role: "viewer", allowed: 200, takes_query, is_shared: takes_query }
     }
 }
 
-const WAYS: [Way; 9] = [
-    Way { line: "POST /whep", media: "application/sdp", body: OFFER, allowed: 201, takes_query: true, is_shared: true },
+const WAYS: [Way; 10] = [
+    Way {
+        line: "POST /whep",
+        media: "application/sdp",
+        body: OFFER,
+        role: "viewer",
+        allowed: 201,
+        takes_query: true,
+        is_shared: true,
+    },
     Way {
         line: "POST /webrtc",
         media: "application/json",
         body: "{\"type\":\"request\"}",
+        role: "viewer",
         allowed: 200,
         takes_query: true,
         is_shared: true,
@@ -51,7 +62,18 @@ const WAYS: [Way; 9] = [
         line: "POST /api/command",
         media: "application/json",
         body: "{\"id\":1,\"method\":\"time.sync\"}",
+        role: "viewer",
         allowed: 200,
+        takes_query: false,
+        is_shared: false,
+    },
+    // There is no speaker.
+    Way {
+        line: "POST /api/say",
+        media: "audio/wav",
+        body: "RIFF",
+        role: "operator",
+        allowed: 409,
         takes_query: false,
         is_shared: false,
     },
@@ -101,20 +123,24 @@ async fn every_way_in_needs_a_role() -> Result<()> {
     // Who may see recordings is a question of its own, in `recordings/access.rs`.
     let config = format!("{SMALL}\n[auth]\nmode = \"password\"\n[recording]\nallow = \"viewer\"\n");
     let porthole = Porthole::start_with(&config, &[("STATE_DIRECTORY", state.path().into())])?;
-    let secret = token(state.path(), &["add", "player", "--role", "viewer"])?;
+    let viewer = token(state.path(), &["add", "player", "--role", "viewer"])?;
+    let operator = token(state.path(), &["add", "owner", "--role", "operator"])?;
     let revoked = token(state.path(), &["add", "former", "--role", "operator"])?;
     token(state.path(), &["revoke", "former"])?;
     for (number, way) in WAYS.iter().enumerate() {
         let bearer = |token: &str| way.request(&format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n"));
         let in_query = if way.takes_query { way.allowed } else { 401 };
+        let is_for_viewers = way.role == "viewer";
+        let secret = if is_for_viewers { &viewer } else { &operator };
         for (request, expected) in [
             (way.request("Host: localhost\r\n"), 401),
             (way.request("Host: localhost\r\nCookie: porthole=0123456789abcdef\r\n"), 401),
             (bearer("wrong"), 401),
             (bearer(&revoked), 401),
             (way.with_token(&revoked), 401),
-            (bearer(&secret), way.allowed),
-            (way.with_token(&secret), in_query),
+            (bearer(&viewer), if is_for_viewers { way.allowed } else { 403 }),
+            (bearer(secret), way.allowed),
+            (way.with_token(secret), in_query),
         ] {
             let (found, header) = answered(&porthole, number, &request).await?;
             ensure!(found == expected, "{request}: {header}");

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::media::PcmFrame;
 use crate::model::inventory::SoundCardInfo;
 
+pub use resample::SoundResampler;
 pub use select::DeviceContext;
 
 use select::{AudioSelector, AudioTarget};

@@ -99,6 +99,63 @@ impl Resample for Resampler {
     }
 }
 
+/// Turns a whole sound of one channel into 48 kHz, in pieces of any length, without the lag of the filter.
+pub struct SoundResampler {
+    rate: u32,
+    /// `None` for a sound that has this rate already.
+    resampler: Option<Resampler>,
+    /// What was not resampled yet.
+    pending: Vec<f32>,
+    /// Samples at 48 kHz that are still left out, because they lie before the sound.
+    lag: usize,
+    /// Samples that were pushed, and how many have become of them.
+    pushed: u64,
+    made: u64,
+}
+
+impl SoundResampler {
+    /// From `rate` hertz, at least one.
+    pub fn new(rate: u32) -> Self {
+        let rate = rate.max(1);
+        let resampler = (rate != SAMPLE_RATE).then(|| Resampler::new(rate, 1));
+        let lag = (Resampler::DELAY as f64 * f64::from(SAMPLE_RATE) / f64::from(rate)).round() as usize;
+        Self { rate, resampler, pending: Vec::new(), lag, pushed: 0, made: 0 }
+    }
+
+    /// Takes a piece of the sound, and appends to `output` what can be made of it so far.
+    pub fn push(&mut self, samples: &[f32], output: &mut Vec<f32>) {
+        let before = output.len();
+        self.pushed += samples.len() as u64;
+        if let Some(resampler) = &mut self.resampler {
+            self.pending.extend_from_slice(samples);
+            let mut at = 0;
+            while self.pending.len() - at >= resampler.needs() {
+                let needs = resampler.needs();
+                let frame = resampler.frame(&self.pending[at..at + needs]);
+                let left_out = self.lag.min(frame.len());
+                self.lag -= left_out;
+                output.extend_from_slice(&frame[left_out..]);
+                at += needs;
+            }
+            self.pending.drain(..at);
+        } else {
+            output.extend_from_slice(samples);
+        }
+        self.made += (output.len() - before) as u64;
+    }
+
+    /// Appends the rest of the sound.
+    pub fn finish(mut self, output: &mut Vec<f32>) {
+        let whole = self.pushed * u64::from(SAMPLE_RATE) / u64::from(self.rate);
+        let end = output.len() + whole.saturating_sub(self.made) as usize;
+        while output.len() < end {
+            let silence = vec![0.0; self.resampler.as_ref().map_or(0, Resample::needs)];
+            self.push(&silence, output);
+        }
+        output.truncate(end);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::f64::consts::TAU;
@@ -175,6 +232,32 @@ mod tests {
             let clean = signal_to_noise(&output[rate as usize / 10..], hertz * 48_000.0 / f64::from(rate));
             assert!(clean > 90.0, "{hertz} Hz to {rate} Hz: {clean:.1} dB");
         }
+    }
+
+    #[test]
+    fn a_whole_sound_keeps_its_pitch_its_length_and_its_place() {
+        for (rate, piece) in
+            [(8_000u32, 1_152), (16_000, 7), (22_050, 4_096), (44_100, 1_000), (48_000, 960), (192_000, 8_192)]
+        {
+            let phase = TAU * 440.0 / f64::from(rate);
+            // A second and a half, with an odd end.
+            let count = rate * 3 / 2 + 13;
+            let sound: Vec<f32> = (0..count).map(|at| (0.5 * (phase * f64::from(at)).sin()) as f32).collect();
+            let (mut resampler, mut output) = (SoundResampler::new(rate), Vec::new());
+            sound.chunks(piece).for_each(|piece| resampler.push(piece, &mut output));
+            resampler.finish(&mut output);
+            assert_eq!(output.len() as u64, u64::from(count) * 48_000 / u64::from(rate), "{rate} Hz");
+            // Where it should be, to a sample or two.
+            let expected = |at: usize| 0.5 * (TAU * 440.0 * at as f64 / 48_000.0).sin();
+            let furthest = (4_800..output.len() - 4_800)
+                .map(|at| (f64::from(output[at]) - expected(at)).abs())
+                .fold(0.0, f64::max);
+            assert!(furthest < 0.06, "{rate} Hz: {furthest}");
+        }
+        let (mut resampler, mut output) = (SoundResampler::new(44_100), Vec::new());
+        resampler.push(&[], &mut output);
+        resampler.finish(&mut output);
+        assert!(output.is_empty());
     }
 
     #[test]

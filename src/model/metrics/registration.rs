@@ -69,6 +69,7 @@ impl Counters {
             "Packets of talkers, or of viewers without the floor, that were not played, by reason",
             self.talk_dropped.clone(),
         );
+        registry.register("announcements", "Sounds that were announced on the speaker", self.announcements.clone());
         registry.register(
             "speaker_underruns",
             "Times the speaker ran out of sound: the processor is overloaded",

@@ -73,7 +73,7 @@ pub const METHODS: &[Method] = &[
     session_method("video.quality", &[required("quality", ParamType::Choice(&["auto", "low", "high"]))]),
     session_method("audio.mute", &[required("muted", ParamType::Switch)]),
     session_method("talk.start", &[]),
-    session_method("talk.stop", &[]),
+    viewer_method("talk.stop", &[]),
     session_method("latency.set", &[required("mode", ParamType::Choice(&["low", "smooth"]))]),
     session_method("snapshot", &[CAMERA]),
     operator_method("photo.take", &[CAMERA]),

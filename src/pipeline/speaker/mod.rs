@@ -1,9 +1,11 @@
-//! The speaker's pipeline: one thread opens the speaker while somebody talks, decodes what they say and plays it. While nobody
-//! talks it sleeps, and the device is closed.
+//! The speaker's pipeline: one thread opens the speaker while somebody talks, decodes what they say and plays it, or plays what is
+//! announced. While nobody talks it sleeps, and the device is closed.
 //!
 //! The counterpart of the microphone's in `audio`. Who may talk is decided in `server::floor`; nothing waits for the thread.
 
+mod announcement;
 mod input;
+mod talker;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use crate::capture::audio::speaker::{PcmSink, Speaker};
 use crate::media::Timestamp;
-use crate::media::playout::{Playout, PlayoutCounts};
 use crate::model::metrics::{Metrics, TalkDrop};
 use crate::model::status;
 use crate::model::status::PipelineState;
@@ -21,8 +22,10 @@ use crate::util::backoff::Backoff;
 use crate::util::broadcast::{Demand, Linger, Wake};
 use crate::util::thread::{MediaThread, set_nice};
 
+pub use announcement::{Announcement, AnnouncementError, AnnouncementState, MAX_FILE_BYTES};
+use input::{AnnouncementSlot, TalkInput};
 pub use input::{SpeakerInput, Talk};
-use input::{TalkId, TalkInput};
+use talker::Talker;
 
 /// How long the speaker stays open after somebody has talked: until they press again in the middle of a conversation.
 const LINGER: Duration = Duration::from_secs(2);
@@ -99,10 +102,11 @@ fn start_with(
 ) -> anyhow::Result<(SpeakerInput, Guard)> {
     let demand = Demand::default();
     demand.set_blocked(publisher.snapshot().privacy);
-    let (input, packets) = input::new(demand.clone(), metrics.clone());
+    let (input, packets, announced) = input::new(demand.clone(), metrics.clone());
     let pipeline = Pipeline {
         opener,
         packets,
+        announced,
         ducking,
         demand: demand.clone(),
         metrics: metrics.clone(),
@@ -120,6 +124,7 @@ fn start_with(
 struct Pipeline {
     opener: Box<dyn OpenSink>,
     packets: Receiver<TalkInput>,
+    announced: AnnouncementSlot,
     ducking: Ducking,
     demand: Demand,
     metrics: Metrics,
@@ -127,14 +132,6 @@ struct Pipeline {
     backoff: Backoff,
     /// Who is being played.
     talker: Option<Talker>,
-}
-
-/// One talk that is being played.
-struct Talker {
-    id: TalkId,
-    playout: Playout,
-    /// What was counted of it.
-    counted: PlayoutCounts,
 }
 
 /// Why playing ended without an error.
@@ -173,6 +170,7 @@ impl Pipeline {
                     self.publisher.speaker(|speaker| {
                         (speaker.state, speaker.source, speaker.fault) = (PipelineState::Off, None, None);
                     });
+                    self.fail_announcement(AnnouncementState::NoSpeaker);
                     self.pause(RESCAN_INTERVAL);
                 }
                 Err(error) => {
@@ -184,6 +182,7 @@ impl Pipeline {
                         speaker.state = PipelineState::Fault;
                         speaker.fault = Some(format!("{error:#}"));
                     });
+                    self.fail_announcement(AnnouncementState::Failed(format!("{error:#}")));
                     self.pause(pause);
                 }
             }
@@ -221,7 +220,7 @@ impl Pipeline {
             let request = sink.ready(POLL_INTERVAL)?;
             self.receive()?;
             let now = Timestamp::now();
-            if demand.guards() > 0 || self.talker.as_ref().is_some_and(|talker| !talker.playout.is_empty()) {
+            if demand.guards() > 0 || self.talker.as_ref().is_some_and(|talker| !talker.is_empty()) {
                 self.ducking.note_heard(now);
             }
             let Some(request) = request else {
@@ -232,11 +231,7 @@ impl Pipeline {
             last_taken = Instant::now();
             samples.clear();
             let stretch = match &mut self.talker {
-                Some(talker) => {
-                    let stretch = talker.playout.stretch(request.due);
-                    talker.playout.fill(&mut samples, request.samples, request.due);
-                    stretch
-                }
+                Some(talker) => talker.fill(&mut samples, request),
                 None => {
                     samples.resize(request.samples, 0.0);
                     1.0
@@ -247,6 +242,7 @@ impl Pipeline {
                 break;
             }
             sink.play(&samples, stretch)?;
+            self.talker.iter().for_each(Talker::note_played);
             self.count();
             let total = sink.underruns();
             self.metrics.speaker_underruns.inc_by(total - std::mem::replace(&mut underruns, total));
@@ -257,8 +253,14 @@ impl Pipeline {
         Ok(End::Over)
     }
 
-    /// Takes the packets that have arrived.
+    /// Takes what was announced, and the packets that have arrived.
     fn receive(&mut self) -> anyhow::Result<()> {
+        if let Some((id, announcement)) = self.announced.take()
+            && self.talker.as_ref().is_none_or(|talker| talker.id < id)
+        {
+            self.forget_talk();
+            self.talker = Some(Talker::announcement(id, announcement));
+        }
         while let Ok(TalkInput { id, packet }) = self.packets.try_recv() {
             if self.talker.as_ref().is_some_and(|talker| talker.id > id) {
                 // Of somebody who has lost the floor.
@@ -266,11 +268,10 @@ impl Pipeline {
             }
             if self.talker.as_ref().is_none_or(|talker| talker.id < id) {
                 self.forget_talk();
-                let (playout, counted) = (Playout::new()?, PlayoutCounts::default());
-                self.talker = Some(Talker { id, playout, counted });
+                self.talker = Some(Talker::viewer(id)?);
             }
             if let Some(talker) = &mut self.talker {
-                talker.playout.insert(packet);
+                talker.insert(packet);
             }
         }
         Ok(())
@@ -279,8 +280,7 @@ impl Pipeline {
     /// Counts what has become of the packets since the last time.
     fn count(&mut self) {
         let Some(talker) = &mut self.talker else { return };
-        let counts = talker.playout.counts();
-        let before = std::mem::replace(&mut talker.counted, counts);
+        let (counts, before) = talker.counts();
         self.metrics.talk_played.inc_by(counts.played - before.played);
         self.metrics.talk_recovered.inc_by(counts.recovered - before.recovered);
         self.metrics.talk_concealed.inc_by(counts.concealed - before.concealed);
@@ -296,9 +296,16 @@ impl Pipeline {
     /// Forgets what was said and not played.
     fn forget_talk(&mut self) {
         self.count();
-        if let Some(talker) = self.talker.take() {
-            tracing::debug!("somebody has talked: {:?}", talker.counted);
+        if let Some(mut talker) = self.talker.take() {
+            talker.fail(AnnouncementState::Cut);
+            tracing::debug!("somebody has talked: {:?}", talker.counts().0);
         }
+    }
+
+    /// Says that what was announced cannot be heard. It is not tried again: late it would be worth nothing.
+    fn fail_announcement(&mut self, state: AnnouncementState) {
+        let announced = self.announced.take().map(|(id, announcement)| Talker::announcement(id, announcement));
+        announced.iter().chain(&self.talker).for_each(|talker| talker.fail(state.clone()));
     }
 
     fn report_live(&mut self, sink: &dyn PcmSink) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::announcement::tests::tone;
 use super::*;
 use crate::capture::audio::speaker::SinkRequest;
 use crate::media::playout::TalkPacket;
@@ -231,4 +232,72 @@ fn who_takes_the_floor_is_heard_and_who_lost_it_is_not() {
         rig.speaker.0.lock().heard.last().is_some_and(|(at, _)| at.elapsed().as_millis() > 300)
     });
     assert!(rig.metrics.talk_played.get() <= played + 10, "{} after {played}", rig.metrics.talk_played.get());
+}
+
+#[test]
+fn an_announcement_is_heard_to_its_end_and_closes_the_speaker() {
+    let rig = Rig::new(Device::Working);
+    let announcement = Arc::new(tone(24_000));
+    let progress = announcement.watch();
+    assert_eq!((announcement.length(), &*progress.borrow()), (Duration::from_millis(500), &AnnouncementState::Waiting));
+    let talk = rig.input.announce(&announcement);
+    rig.until(|_| *progress.borrow() != AnnouncementState::Waiting);
+    assert!(rig.ducking.is_active(Timestamp::now()), "the microphone is turned down");
+    rig.until(|_| *progress.borrow() == AnnouncementState::Played);
+    assert_eq!(rig.heard(), 25, "frames of 20 ms");
+    drop((talk, announcement));
+    rig.until(|rig| rig.speaker.0.lock().closed == 1);
+    assert_eq!(rig.heard(), 25);
+}
+
+#[test]
+fn an_announcement_that_nobody_keeps_is_silent_at_once() {
+    let mut rig = Rig::new(Device::Working);
+    let announcement = Arc::new(tone(48_000 * 20));
+    let talk = rig.input.announce(&announcement);
+    rig.until(|rig| rig.heard() >= 10);
+    let cut = Instant::now();
+    drop((talk, announcement));
+    // Somebody talks after it.
+    let other = rig.input.begin();
+    rig.until(|_| cut.elapsed() > Duration::from_millis(200));
+    let last = rig.speaker.0.lock().heard.last().map(|(at, _)| *at).expect("something was heard");
+    assert!(last < cut + Duration::from_millis(50), "{:?}", last - cut);
+    let before = rig.heard();
+    rig.talk_until(&other, |rig| rig.heard() > before + 5);
+    assert_eq!(rig.speaker.0.lock().opened, 1);
+}
+
+#[test]
+fn the_privacy_switch_ends_an_announcement() {
+    let rig = Rig::new(Device::Working);
+    let announcement = Arc::new(tone(48_000 * 20));
+    let (progress, _talk) = (announcement.watch(), rig.input.announce(&announcement));
+    rig.until(|rig| rig.heard() >= 10);
+    rig.guard.demand.set_blocked(true);
+    let blocked = Instant::now();
+    rig.until(|rig| rig.speaker.0.lock().closed == 1);
+    assert!(blocked.elapsed() < Duration::from_millis(50), "{:?}", blocked.elapsed());
+    rig.guard.demand.set_blocked(false);
+    rig.until(|_| *progress.borrow() == AnnouncementState::Cut);
+}
+
+#[test]
+fn an_announcement_without_a_speaker_fails_and_is_not_heard_later() {
+    for (device, failed) in [
+        (Device::Broken, AnnouncementState::Failed("the speaker is broken".into())),
+        (Device::None, AnnouncementState::NoSpeaker),
+    ] {
+        let rig = Rig::new(device);
+        let announcement = Arc::new(tone(48_000));
+        let (progress, talk) = (announcement.watch(), rig.input.announce(&announcement));
+        rig.until(|_| progress.borrow().is_over());
+        assert_eq!(*progress.borrow(), failed);
+        drop((talk, announcement));
+        rig.speaker.0.lock().device = Device::Working;
+        let again = Arc::new(tone(9_600));
+        let (progress, _talk) = (again.watch(), rig.input.announce(&again));
+        rig.until(|_| *progress.borrow() == AnnouncementState::Played);
+        assert_eq!(rig.heard(), 10);
+    }
 }

@@ -136,7 +136,7 @@ impl EventStream {
 
     fn talk_event(&mut self) -> Event {
         let holder = self.talk.borrow_and_update();
-        let you = holder.as_ref().is_some_and(|holder| holder.session == self.session);
+        let you = holder.as_ref().is_some_and(|holder| holder.session.as_ref() == Some(&self.session));
         Event::Talk { name: holder.as_ref().map(|holder| holder.name.clone()), you }
     }
 

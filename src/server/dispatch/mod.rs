@@ -24,6 +24,7 @@ pub use camera_commands::{CameraHandle, Snapshot};
 pub use events::EventStream;
 pub use mjpeg::MjpegStream;
 pub use permissions::Caller;
+pub use talk_commands::{AnnounceError, RETRY_MS};
 
 use crate::media::{Timestamp, VIDEO_RTP_RATE};
 use crate::model::inventory::{CameraInfo, SoundCardInfo};
@@ -90,6 +91,8 @@ struct Inner {
     chat_buckets: Mutex<HashMap<String, Bucket>>,
     /// One device scan at a time: it opens every device.
     device_scan: Arc<Semaphore>,
+    /// One file of an announcement at a time: it is large.
+    announcement_limiter: Arc<Semaphore>,
     /// Limits concurrent and queued snapshots.
     snapshot_limiter: camera_commands::SnapshotLimiter,
 }
@@ -98,9 +101,10 @@ impl Dispatcher {
     /// A dispatcher that executes commands with these handles.
     pub fn new(deps: DispatcherDeps) -> Self {
         let snapshot_limiter = camera_commands::SnapshotLimiter::default();
-        let (device_changes, chat_buckets, device_scan) =
-            (watch::Sender::default(), Mutex::default(), Arc::new(Semaphore::new(1)));
-        Self(Arc::new(Inner { deps, device_changes, chat_buckets, device_scan, snapshot_limiter }))
+        let (device_changes, chat_buckets) = (watch::Sender::default(), Mutex::default());
+        let [device_scan, announcement_limiter] = [1, 1].map(|permits| Arc::new(Semaphore::new(permits)));
+        let inner = Inner { deps, device_changes, chat_buckets, device_scan, announcement_limiter, snapshot_limiter };
+        Self(Arc::new(inner))
     }
 
     /// A dispatcher without cameras, for tests of other modules.
@@ -207,6 +211,7 @@ impl Dispatcher {
             Command::SessionLimit { session, bitrate } => self.limit(&session, bitrate),
             Command::SessionKick { session } => self.kick(caller, &session),
             Command::ChatSend { text, name } => self.send_chat(caller, &text, name.as_deref()),
+            Command::TalkStop {} => Ok(self.stop_talk(caller)),
             Command::TimeSync {} => {
                 let milliseconds = |time: Timestamp| time.unix().as_secs_f64() * 1e3;
                 let epoch = caller.session.as_deref().and_then(|session| self.0.deps.sessions.video_epoch(session));
@@ -224,7 +229,6 @@ impl Dispatcher {
             | Command::SessionReport { .. }
             | Command::AudioMute { .. }
             | Command::TalkStart {}
-            | Command::TalkStop {}
             | Command::LatencySet { .. }
             | Command::Snapshot { .. } => Err(Error::session(method.name)),
         }

@@ -95,7 +95,6 @@ impl Dispatcher {
                 self.update(session, |preferences| preferences.muted = muted).map(|_| Reply::Muted { muted })
             }
             Command::TalkStart {} => self.start_talk(session),
-            Command::TalkStop {} => Ok(self.stop_talk(session)),
             Command::LatencySet { mode } => {
                 let mut delay = PlayoutDelay::default();
                 self.update(session, |preferences| {

@@ -1,5 +1,5 @@
-//! The control socket for shells on the device: one request per line, one reply per line. Whoever can open it is an
-//! operator.
+//! The control socket for shells on the device: one request per line, one reply per line; or a sound file after a line that says
+//! how long it is. Whoever can open it is an operator.
 //!
 //! The client, `porthole ctl`, is in `cli`.
 
@@ -15,14 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{Caller, Dispatcher};
-use crate::model::protocol::limits;
+use crate::model::protocol::{Code, Error, limits, shell};
+use crate::pipeline::speaker::MAX_FILE_BYTES;
 
 /// The socket's file name.
 pub const NAME: &str = "control.sock";
@@ -136,15 +137,43 @@ async fn serve(stream: UnixStream, dispatcher: &Dispatcher) -> io::Result<()> {
         if timeout(IDLE_TIMEOUT, limited.read_until(b'\n', &mut line)).await?? == 0 {
             return Ok(());
         }
-        let whole = line.last() == Some(&b'\n');
-        let (mut reply, _) = dispatcher.handle_message(&Caller::shell(), line.trim_ascii_end()).await;
+        // The rest of an overlong line follows.
+        let mut goes_on = line.last() == Some(&b'\n');
+        let line = line.trim_ascii_end();
+        let mut reply = match shell::said_bytes(line).filter(|_| goes_on) {
+            Some(bytes) => {
+                let said = say(&mut read, bytes, dispatcher).await?;
+                // The file of one that was refused follows.
+                goes_on = said.is_ok();
+                shell::said(&said)
+            }
+            None => dispatcher.handle_message(&Caller::shell(), line).await.0,
+        };
         reply.push('\n');
         timeout(IDLE_TIMEOUT, write.write_all(reply.as_bytes())).await??;
-        if !whole {
-            // The rest of an overlong line follows.
+        if !goes_on {
             return Ok(());
         }
     }
+}
+
+/// Reads a sound file of so many bytes, and announces it.
+async fn say(
+    read: &mut (impl AsyncRead + Unpin),
+    bytes: usize,
+    dispatcher: &Dispatcher,
+) -> io::Result<Result<Duration, Error>> {
+    if bytes > MAX_FILE_BYTES {
+        let message = format!("the file is longer than {} MiB", MAX_FILE_BYTES / 1024 / 1024);
+        return Ok(Err(Error::new(Code::Params, message)));
+    }
+    let _permit = match dispatcher.admit_announcement() {
+        Ok(permit) => permit,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let mut file = vec![0; bytes];
+    timeout(IDLE_TIMEOUT, read.read_exact(&mut file)).await??;
+    Ok(dispatcher.announce(&Caller::shell(), file.into()).await.map_err(Error::from))
 }
 
 #[cfg(test)]

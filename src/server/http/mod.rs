@@ -3,7 +3,7 @@
 //! A request arrives in `server` and `connection`. `request` decodes its route, which `route` lists; `router` has
 //! `middleware` check it, and calls the handler: WHEP is in `whep`, the embedded files are in `assets`, signing in and
 //! tokens in `login`, commands, snapshots and status in `api`, MJPEG streams in `mjpeg`, events in `events`, recordings in
-//! `recordings`.
+//! `recordings`, announcements in `say`.
 
 mod api;
 mod assets;
@@ -29,6 +29,7 @@ mod request;
 mod response;
 mod route;
 mod router;
+mod say;
 mod security_headers;
 mod server;
 mod tls;

@@ -3,10 +3,13 @@
 //! A path is decoded here, once, and byte for byte: no route can be reached by another spelling of its path, under
 //! another rule or none. `router` calls the handlers.
 
+use std::time::Duration;
+
 use warp::http::Method;
 
 use super::assets;
 use super::assets::Asset;
+use crate::pipeline::speaker::MAX_FILE_BYTES;
 use crate::server::auth::Role;
 
 /// Who may use a route.
@@ -25,6 +28,8 @@ pub struct BodyLimit {
     pub max: usize,
     /// Whether its length has to be declared in `Content-Length`.
     pub length_required: bool,
+    /// How long it may take to arrive.
+    pub time: Duration,
 }
 
 /// A method of a path, with the parameters in the path. HEAD is handled as GET.
@@ -52,6 +57,8 @@ pub enum Route {
     Events,
     /// `POST /api/command`.
     Command,
+    /// `POST /api/say`.
+    Say,
     /// `GET /snapshot.jpg` of the camera in the query, or `/?action=snapshot`, which may number the camera.
     Snapshot(Option<usize>),
     /// `GET /stream.mjpg` of the camera in the query, or `/?action=stream`, which may number the camera.
@@ -107,16 +114,20 @@ impl Route {
             Self::ListTokens
             | Self::AddToken
             | Self::RevokeToken(_)
+            | Self::Say
             | Self::DeleteRecording(_)
             | Self::ProtectRecording(..) => Access::Role(Role::Operator),
         }
     }
 
-    /// The limit on its body. A browser's offer has 6 KiB, and so has the longest password with every byte escaped.
+    /// The limits on its body. A browser's offer has 6 KiB, and so has the longest password with every byte escaped. On the
+    /// slowest mobile network an offer takes a second, and the largest sound file 20 s at 5 Mbit/s.
     pub fn body_limit(&self) -> BodyLimit {
+        let usual = BodyLimit { max: 64 * 1024, length_required: false, time: Duration::from_secs(10) };
         match self {
-            Self::SignIn | Self::AddToken => BodyLimit { max: 8 * 1024, length_required: true },
-            _ => BodyLimit { max: 64 * 1024, length_required: false },
+            Self::SignIn | Self::AddToken => BodyLimit { max: 8 * 1024, length_required: true, ..usual },
+            Self::Say => BodyLimit { max: MAX_FILE_BYTES, time: Duration::from_secs(20), ..usual },
+            _ => usual,
         }
     }
 
@@ -177,6 +188,7 @@ impl PathRoutes {
             ["api", "status"] => vec![(GET, Route::Status)],
             ["api", "events"] => vec![(GET, Route::Events)],
             ["api", "command"] => vec![(POST, Route::Command)],
+            ["api", "say"] => vec![(POST, Route::Say)],
             ["snapshot.jpg"] => vec![(GET, Route::Snapshot(None))],
             ["stream.mjpg"] => vec![(GET, Route::Mjpeg(None))],
             ["api", "recordings"] => vec![(GET, Route::Recordings)],
@@ -321,6 +333,7 @@ mod tests {
             "/api/session",
             "/api/tokens",
             "/api/status",
+            "/api/say",
             "/metrics",
             "/api/recordings",
             "/recordings/7.mp4",
@@ -422,6 +435,8 @@ mod tests {
         assert_eq!(access("/whep/session/1", "PATCH"), Some(VIEWER));
         assert_eq!(access("/whep/session/1", "POST"), None);
         assert_eq!(access("/api/tokens", "POST"), Some(OPERATOR));
+        assert_eq!(access("/api/say", "POST"), Some(OPERATOR));
+        assert_eq!(access("/api/say", "GET"), None);
         assert_eq!(access("/api/tokens/door", "DELETE"), Some(OPERATOR));
         assert_eq!(access("/api/recordings/7", "DELETE"), Some(OPERATOR));
         assert_eq!(access("/api/recordings/7/protected", "PUT"), Some(OPERATOR));

@@ -23,7 +23,7 @@ use crate::server::auth::Role;
 use crate::server::dispatch::Caller;
 
 /// Timeout for handling a request after its header: 10 s for the body, another 2 s for an offer until the video format
-/// is known, and some for the peer connection on a slow device.
+/// is known, and some for the peer connection on a slow device. A sound file has 20 s, and its speaker 5 s to open.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Answers every request; the response has its security headers.
@@ -49,6 +49,7 @@ async fn respond(
     let (response_headers, checked) = middleware.check(head);
     let outcome = async {
         let allowed = checked?;
+        let _permit = context.admit_body(&allowed.route)?;
         let body = body::read(&head.headers, body, allowed.route.body_limit()).await?;
         if !body.is_empty() && matches!(allowed.route.access(), Access::Role(_)) {
             // A body may take its time, and access may be revoked meanwhile.
@@ -98,6 +99,10 @@ async fn handle(
         Route::Command => {
             let caller = Caller::principal(&principal(Role::Viewer)?);
             context.command(headers, body, &caller).await
+        }
+        Route::Say => {
+            let caller = Caller::principal(&principal(Role::Operator)?);
+            context.say(headers, body, &caller).await
         }
         Route::Snapshot(number) => {
             let caller = Caller::principal(&principal(Role::Viewer)?);

@@ -1,5 +1,7 @@
 //! Seeds of the fuzzers: what browsers, players and people write, generated each time.
 
+use crc::{Algorithm, CRC_8_SMBUS, CRC_16_UMTS, Crc};
+
 /// The seeds of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -20,6 +22,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "sctp" => SCTP.map(<[u8]>::to_vec).into(),
         "rtcp" => RTCP.map(<[u8]>::to_vec).into(),
         "talk" => TALK.map(<[u8]>::to_vec).into(),
+        "sound" => vec![wav(1, 2, 16), wav(1, 1, 8), wav(3, 1, 32), wav(7, 1, 8), flac(), ogg()],
         _ => Vec::new(),
     }
 }
@@ -166,3 +169,80 @@ const TALK: [&[u8]; 4] = [
     b"\x81\0\x04\x78\x01\x02\x03\x89\x90\x03\xf8\xff\xfe\xff\xff\xff\x81\x7f\x05garbage\xff",
     b"\x81\0\x02\xfc\x7f\x5f\x5f\xff\xff\xff\xff\xff\xff\x81\0\x02\xfc\x7f\x81\xff\x02\xfc\x7f\x5f",
 ];
+
+/// A WAV file of a few samples with this format tag.
+fn wav(tag: u16, channels: u16, bits: u16) -> Vec<u8> {
+    let block = channels * bits / 8;
+    let data: Vec<u8> = (0..=255).cycle().take(1_200 * usize::from(block)).collect();
+    let mut file = [&b"RIFF"[..], &(60 + data.len() as u32).to_le_bytes(), b"WAVEfmt ", &16_u32.to_le_bytes()].concat();
+    for word in [tag, channels, 44_100, 0, 44_100, 0, block, bits] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(b"LIST\x10\0\0\0INFOINAM\x04\0\0\0bellfact\x04\0\0\0\xb0\x04\0\0data");
+    file.extend((data.len() as u32).to_le_bytes());
+    file.extend(data);
+    file
+}
+
+/// A FLAC file with a comment, padding, and frames that are constant (RFC 9639).
+fn flac() -> Vec<u8> {
+    // Mono at 48 kHz with 16 bits, 192 samples a frame, and an unknown length.
+    let mut file =
+        [&b"fLaC\0\0\0\x22"[..], &[0, 192, 0, 192, 0, 0, 0, 0, 0, 0, 0x0b, 0xb8, 0x00, 0xf0], &[0; 20]].concat();
+    file.extend(b"\x04\0\0\x15\x04\0\0\0test\x01\0\0\0\x05\0\0\0T=abc\x81\0\0\x04\0\0\0\0");
+    for number in 0..6u8 {
+        let mut frame = vec![0xff, 0xf8, 0x10, 0x08, number];
+        frame.push(Crc::<u8>::new(&CRC_8_SMBUS).checksum(&frame));
+        frame.extend([0, 0x10, number]);
+        let sum = Crc::<u16>::new(&CRC_16_UMTS).checksum(&frame);
+        frame.extend(sum.to_be_bytes());
+        file.extend(frame);
+    }
+    file
+}
+
+/// An Ogg file with Opus (RFC 7845).
+fn ogg() -> Vec<u8> {
+    let head = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\x01\0".to_vec();
+    let tags = b"OpusTags\x04\0\0\0test\x01\0\0\0\x05\0\0\0T=abc".to_vec();
+    let packet = vec![0xfc, 0xff, 0xfe];
+    let pages =
+        [(2, 0, vec![head]), (0, 0, vec![tags]), (0, 2_880, vec![packet.clone(); 3]), (4, 4_000, vec![packet; 2])];
+    let page = |(number, (flags, position, packets)): (u32, (u8, u64, Vec<Vec<u8>>))| {
+        let mut page =
+            [&b"OggS\0"[..], &[flags], &position.to_le_bytes(), b"seri", &number.to_le_bytes(), &[0; 4]].concat();
+        page.push(packets.len() as u8);
+        page.extend(packets.iter().map(|packet| packet.len() as u8));
+        page.extend(packets.concat());
+        page
+    };
+    let file: Vec<u8> = (0..).zip(pages).flat_map(page).collect();
+    with_checksums(&file)
+}
+
+/// The same with the right checksums, if it is Ogg (RFC 3533 section 6).
+pub fn with_checksums(file: &[u8]) -> Vec<u8> {
+    const OGG: Algorithm<u32> = Algorithm {
+        width: 32,
+        poly: 0x04c1_1db7,
+        init: 0,
+        refin: false,
+        refout: false,
+        xorout: 0,
+        check: 0x89a1_897f,
+        residue: 0,
+    };
+    let mut file = file.to_vec();
+    let mut at = 0;
+    while file.get(at..at + 4) == Some(b"OggS")
+        && let Some(table) = file.get(at + 26).and_then(|count| file.get(at + 27..at + 27 + usize::from(*count)))
+    {
+        let length = 27 + table.len() + table.iter().map(|length| usize::from(*length)).sum::<usize>();
+        let Some(page) = file.get_mut(at..at + length) else { break };
+        page[22..26].fill(0);
+        let sum = Crc::<u32>::new(&OGG).checksum(page);
+        page[22..26].copy_from_slice(&sum.to_le_bytes());
+        at += length;
+    }
+    file
+}
