@@ -3,6 +3,9 @@
 //! The jitter buffer and the clocks are tested beside the code in `src/media/playout` and `src/capture/audio`, the page's button in
 //! `tests/page`.
 
+// `figures_with_jitter_and_loss` prints.
+#![allow(clippy::print_stdout)]
+
 // Snapshots are tested in `control`.
 #[allow(dead_code)]
 #[path = "control/client.rs"]
@@ -116,6 +119,101 @@ async fn loss_and_jitter_leave_no_gap() -> Result<()> {
         board.porthole.metric("porthole_talk_packets_concealed_total").await?,
     );
     ensure!(recovered > 20.0 && concealed < 100.0, "{recovered} recovered, {concealed} concealed of 500");
+    Ok(())
+}
+
+/// What becomes of a talk of `SECONDS` on a network that loses a share of the packets, and delays the others by up to 30 ms.
+struct Measured {
+    /// How long it takes from mouth to ear, in each half second.
+    delays: Vec<Duration>,
+    /// The correlation of each half second with what was said.
+    correlations: Vec<f64>,
+    /// The longest silence, in milliseconds.
+    gap: usize,
+    /// The shares of the packets that were made up for by the one after them, and concealed.
+    recovered: f64,
+    concealed: f64,
+    underruns: f64,
+}
+
+/// How long each network is measured.
+const SECONDS: usize = 40;
+
+async fn measure(loss_per_mille: usize) -> Result<Measured> {
+    const PIECE: usize = 24_000;
+    let board = Board::start("", "")?;
+    let mut client = board.viewer(board.options()).await?;
+    client.viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
+    let spoken = packets(&speech(SECONDS))?;
+    let (done, until) = tokio::sync::watch::channel(false);
+    let sizes = follow(board.file(), until);
+    ensure!(start_talk(&mut client).await? == 0);
+    let random = |number: usize| (number.wrapping_mul(2_654_435_761) >> 7) % 1_000;
+    let late = |number: usize| (random(number) >= loss_per_mille).then(|| random(number + 77) as u64 * 30 / 1_000);
+    let begun = say(&client.viewer, &spoken, 0, late).await?;
+    client.call("talk.stop", json!({})).await?;
+    board.porthole.until_status("the speaker is closed", |status| status["speaker"]["state"] == "idle").await?;
+    done.send_replace(true);
+    let (heard, decoded) = (board.heard()?, decoded(&spoken)?);
+    let sizes = sizes.join().ok().context("the follower has panicked")?;
+    let kept_back = Duration::from_secs_f64(KEPT_BACK as f64 / 48_000.0);
+    // After two seconds the jitter is known. Each piece is looked for within half a second around where the one before it was.
+    let first = 96_000;
+    let mut lag = find(&decoded[first..first + PIECE], &heard[..first + 2 * PIECE]).1 as i64 - first as i64;
+    let (mut delays, mut correlations) = (Vec::new(), Vec::new());
+    for from in (first..decoded.len() - 2 * PIECE).step_by(PIECE) {
+        let lowest = (from as i64 + lag - PIECE as i64 / 2).max(0) as usize;
+        let highest = (lowest + 2 * PIECE).min(heard.len());
+        let (correlation, at) = find(&decoded[from..from + PIECE], &heard[lowest..highest]);
+        correlations.push(correlation);
+        if correlation > 0.9 {
+            let at = lowest + at;
+            lag = at as i64 - from as i64;
+            let written = sizes.iter().find(|(_, size)| *size > at).context("it should be in the file")?.0;
+            let said = begun + Duration::from_secs_f64(from as f64 / 48_000.0);
+            delays.push(written.saturating_duration_since(said).saturating_sub(kept_back));
+        }
+    }
+    delays.sort_unstable();
+    correlations.sort_by(f64::total_cmp);
+    let frames: Vec<bool> =
+        heard.chunks_exact(48).map(|frame| frame.iter().any(|sample| sample.unsigned_abs() > 60)).collect();
+    let loud = |frame: &bool| *frame;
+    let (begin, end) = (frames.iter().position(loud), frames.iter().rposition(loud));
+    let gap = frames[begin.context("silence")?..end.unwrap_or(0)].split(loud).map(<[bool]>::len).max().unwrap_or(0);
+    let share = async |name: &str| -> Result<f64> {
+        Ok(board.porthole.metric(&format!("porthole_talk_packets_{name}_total")).await? / spoken.len() as f64)
+    };
+    let (recovered, concealed) = (share("recovered").await?, share("concealed").await?);
+    let underruns = board.porthole.metric("porthole_speaker_underruns_total").await?;
+    Ok(Measured { delays, correlations, gap, recovered, concealed, underruns })
+}
+
+/// The figures of docs/talk.md.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes two minutes of an otherwise idle machine"]
+async fn figures_with_jitter_and_loss() -> Result<()> {
+    for (loss_per_mille, most_concealed) in [(0, 0.01), (20, 0.01), (100, 0.05)] {
+        let measured = measure(loss_per_mille).await?;
+        let Measured { delays, correlations, gap, recovered, concealed, underruns } = measured;
+        let of = |share: f64| delays.get((delays.len() as f64 * share) as usize).copied().unwrap_or(Duration::MAX);
+        println!(
+            "{} % lost, 30 ms of jitter: {:.0?} from mouth to ear (from {:.0?} to {:.0?}), correlation {:.3} (at least {:.3}), at \
+             most {gap} ms of silence, {:.1} % made up for, {:.1} % concealed, {underruns} underruns",
+            loss_per_mille as f64 / 10.0,
+            of(0.5),
+            of(0.0),
+            of(0.99),
+            correlations[correlations.len() / 2],
+            correlations[0],
+            recovered * 100.0,
+            concealed * 100.0,
+        );
+        ensure!(of(0.5) <= Duration::from_millis(150), "{:?} from mouth to ear", of(0.5));
+        ensure!(gap <= 60, "{gap} ms of silence");
+        ensure!(concealed <= most_concealed, "{concealed} concealed");
+        ensure!(correlations[correlations.len() / 2] > 0.9, "{correlations:?}");
+    }
     Ok(())
 }
 
