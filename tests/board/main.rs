@@ -16,3 +16,5 @@ mod namespace;
 mod observer;
 mod packages;
 mod scenarios;
+#[path = "../common/speech.rs"]
+mod speech;

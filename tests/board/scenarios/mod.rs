@@ -9,6 +9,7 @@ mod faults;
 mod formats;
 mod gpio;
 mod start;
+mod talk;
 
 use std::time::Duration;
 
