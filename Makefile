@@ -44,6 +44,7 @@ bench: setup-test $(browser_driver) ## runs the benchmarks: ten minutes on an ot
 	cargo build --release --locked --example fake_camera
 	cargo bench --locked --bench convert
 	cargo bench --locked --bench rate
+	cargo bench --locked --bench voice
 	cargo bench --locked --bench stream
 
 bench-peers: setup-test ## measures other servers beside porthole, where they are installed: half an hour on an idle machine

@@ -84,7 +84,7 @@ impl App {
         let selectors = registry.selectors(config.cameras.iter().map(|camera| &camera.camera));
         let patterns: Vec<bool> = selectors.iter().map(camera::CameraSelector::is_pattern).collect();
         let microphone = Microphone::new(config.audio.clone(), device_context(&config, &patterns, &registry));
-        let speaker = Speaker::new(config.speaker.clone(), device_context(&config, &patterns, &registry));
+        let mut speaker = Speaker::new(config.speaker.clone(), device_context(&config, &patterns, &registry));
         let mut status = initial_status(&config, &patterns, microphone.source(), speaker.source());
         let names = config.cameras.iter().map(|camera| camera.camera.name.clone());
         status.recording = recorder::initial_status(&config.recording, &library, names);
@@ -105,7 +105,7 @@ impl App {
         let (audio, microphone) = if microphone.is_off() {
             (None, None)
         } else {
-            let started = pipeline::audio::start(microphone, ducking.clone(), &metrics, &publisher);
+            let started = pipeline::audio::start(microphone, ducking.clone(), speaker.far_end(), &metrics, &publisher);
             let (audio, guard) = started.context("start the microphone")?;
             (Some(audio), Some(guard))
         };
@@ -433,6 +433,7 @@ fn initial_status(config: &Config, patterns: &[bool], source: Option<String>, sp
             state: state(&speaker),
             source: speaker,
             fault: None,
+            mode: config.speaker.mode.name(),
             allow: config.floor.allow.to_string(),
             talker: None,
         },

@@ -27,7 +27,7 @@
 //! A folder imports only from those before it; `tests/architecture.rs` checks this and the other house rules. Only what the
 //! program itself, its tests, benchmarks and examples use is public, so that the compiler finds what nothing uses.
 //!
-//! 1. [`util`]: locks, broadcast, mailbox, token bucket, backoff, threads, the state directory. Knows nothing of frames.
+//! 1. [`util`]: locks, broadcast, mailbox, token bucket, backoff, threads, processes, the state directory. Knows nothing of frames.
 //! 2. [`media`]: what a frame is, and what turns one into another: conversion, encoder, H.264 parsing, frame pacing; and what
 //!    moves in frames.
 //! 3. [`model`]: promises to the outside as plain values: status, metrics, inventory, the control protocol.
@@ -36,8 +36,8 @@
 //!    speaker.
 //! 6. `pipeline`: the threads from a source to its broadcast, motion detection, the thread that plays what somebody says, the
 //!    privacy switch, and the recorder.
-//! 7. [`server`]: `auth`, `photos`, `sessions`, `floor`, `dispatch`, `mqtt`, `rtc`, `rtsp` and `http`, in this order. It is handed
-//!    subscriptions and handles, and imports neither `device` nor `capture`.
+//! 7. [`server`]: `auth`, `photos`, `sessions`, `floor`, `dispatch`, `client`, `hooks`, `mqtt`, `rtc`, `publish`, `rtsp` and `http`,
+//!    in this order. It is handed subscriptions and handles, and imports neither `device` nor `capture`.
 //! 8. [`config`], [`app`], [`log`], [`cli`]: the program around it.
 //!
 //! # Ways to a viewer
@@ -56,7 +56,11 @@
 //! it and ends when that is revoked.
 //!
 //! Recordings on the board are made of the same frames and packets: `pipeline::recorder` subscribes as viewers do, puts them into
-//! MP4 (`media::mp4`), and writes on a thread of its own, which nothing waits for.
+//! MP4 (`media::mp4`), and writes on a thread of its own, which nothing waits for. Time-lapses are made of single key frames in the
+//! same way.
+//!
+//! What begins and ends (motion, recordings, faults...) is in the status and in events. `server::hooks` runs programs and posts to
+//! servers then, each with a queue of its own and a limit for its time.
 //!
 //! Other players get the same frames and packets of audio by RTSP, if that is configured: `server::rtsp` sends them plain, on
 //! the TCP connection of the requests or by UDP.
@@ -66,7 +70,8 @@
 //! Somebody who talks sends audio on the same session. `server::floor` decides who is heard, one at a time; `pipeline::speaker`
 //! holds their packets against jitter, decodes them and plays them on the speaker. Everybody else's packets are dropped before
 //! they are decoded. A sound file that an operator announces has the floor, too: it is decoded whole, and played by the same
-//! thread.
+//! thread. In full duplex what the sound card is given also goes to the microphone's thread, in frames with the time at which
+//! they are heard, and `media::voice` takes the echo out of what was captured then.
 //!
 //! # Where a frame may be dropped
 //!

@@ -70,7 +70,13 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
         let channels = if audio.channels == 2 { "stereo" } else { "mono" };
         let gain = if audio.gain == Gain::Keep { String::new() } else { format!(", gain {}", audio.gain) };
         let muted = if audio.mute { ", muted" } else { "" };
-        writeln!(out, "  audio   device {}, {channels}, {} bit/s{gain}{muted}", audio.device, audio.bitrate)?;
+        let suppressed = if audio.enhancement.noise_suppression { ", noise suppression" } else { "" };
+        let kept = if audio.enhancement.gain_control { ", gain control" } else { "" };
+        writeln!(
+            out,
+            "  audio   device {}, {channels}, {} bit/s{gain}{suppressed}{kept}{muted}",
+            audio.device, audio.bitrate
+        )?;
     }
     if config.speaker.device != "off" {
         let speaker = &config.speaker;
@@ -79,7 +85,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
             Role::Viewer => "viewers may talk",
             Role::Operator => "operators may talk",
         };
-        writeln!(out, "  speaker device {}, half duplex{volume}, {who}", speaker.device)?;
+        writeln!(out, "  speaker device {}, {} duplex{volume}, {who}", speaker.device, speaker.mode.name())?;
     }
     publications(out, &config.publish)?;
     recording(out, &config.recording)?;
@@ -281,6 +287,8 @@ mod tests {
             "audio.bitrate = 6_000",
             "audio.gain = \"50 %\"",
             "audio.mute = true",
+            "audio.noise_suppression = true",
+            "audio.gain_control = true",
             "rtc.max_viewers = 1",
             "rtc = { playout_delay_min = 10, playout_delay_max = 10 }",
             "rtc.playout_delay_max = 10",
@@ -355,8 +363,8 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert!(show("").contains("  speaker device hw:1, half duplex, operators may talk\n"), "{}", show(""));
-        let all = show("volume = \"70 %\"\nallow = \"viewer\"");
-        assert!(all.contains("  speaker device hw:1, half duplex, volume 70 %, viewers may talk\n"), "{all}");
+        let all = show("volume = \"70 %\"\nmode = \"full\"\nallow = \"viewer\"");
+        assert!(all.contains("  speaker device hw:1, full duplex, volume 70 %, viewers may talk\n"), "{all}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::capture::audio::speaker;
 use crate::capture::{audio, camera};
 use crate::media::encoder;
 use crate::media::motion;
+use crate::media::voice::Enhancement;
 use crate::pipeline::{recorder, video};
 use crate::server::auth;
 use crate::server::http;
@@ -157,13 +158,16 @@ fn camera_keys(keys: &mut Vec<String>, section: &str, config: &video::Config, ot
 }
 
 fn audio_keys(keys: &mut Vec<String>, config: &audio::Config, other: &audio::Config) {
-    let audio::Config { device, channels, bitrate, gain, mute } = config;
+    let audio::Config { device, channels, bitrate, gain, mute, enhancement } = config;
+    let Enhancement { noise_suppression, gain_control } = enhancement;
     let differs = [
         ("device", *device != other.device),
         ("channels", *channels != other.channels),
         ("bitrate", *bitrate != other.bitrate),
         ("gain", *gain != other.gain),
         ("mute", *mute != other.mute),
+        ("noise_suppression", *noise_suppression != other.enhancement.noise_suppression),
+        ("gain_control", *gain_control != other.enhancement.gain_control),
     ];
     note(keys, "audio", &differs);
 }
@@ -293,10 +297,12 @@ mod tests {
         bitrate = 32_000
         gain = "0 dB"
         mute = true
+        noise_suppression = true
+        gain_control = true
         [speaker]
         device = "auto"
         volume = "50 %"
-        mode = "half"
+        mode = "full"
         allow = "viewer"
         [rtc]
         max_viewers = 5
@@ -395,10 +401,10 @@ mod tests {
             Some((section @ ("publish" | "led" | "button"), _)) => format!("[[{section}]]"),
             _ => key,
         };
-        // A section with keys of its own is compared by them, and of one there is only one value.
+        // A section with keys of its own is compared by them.
         let keys = super::super::keys();
         let is_section = |key: &str| keys.iter().any(|other| other.starts_with(&format!("{key}.")));
-        let compared = keys.iter().filter(|key| !is_section(key) && *key != "speaker.mode");
+        let compared = keys.iter().filter(|key| !is_section(key));
         assert_eq!(named, compared.cloned().map(whole).collect());
         let two = Config { cameras: vec![video::Config::default(); 2], ..Config::default() };
         assert_eq!(old.differing(&two), ["[[camera]]"]);

@@ -24,6 +24,7 @@ pub(super) fn hint(section: &str, key: &str) -> Option<&'static str> {
         }
         ("audio", "enabled" | "enable" | "on") => "audio is on unless device = \"off\"",
         ("audio", "volume" | "level") => "the volume is gain, such as gain = \"12 dB\"",
+        ("audio" | "speaker", "echo_cancellation" | "aec") => "echo is cancelled with mode = \"full\" in [speaker]",
         ("speaker", "enabled" | "enable" | "on") => "a speaker is used unless device = \"off\"",
         ("speaker", "gain" | "level") => "how loud it is is volume, such as volume = \"70 %\"",
         ("speaker", "role" | "roles" | "who") => "who may talk is allow, such as allow = \"viewer\"",

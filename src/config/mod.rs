@@ -190,6 +190,8 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         audio.number("bitrate", &mut config.bitrate, 6_000..=510_000, 1, "bit/s");
         audio.text("gain", &mut config.gain, &value::GAIN);
         audio.flag("mute", &mut config.mute);
+        audio.flag("noise_suppression", &mut config.enhancement.noise_suppression);
+        audio.flag("gain_control", &mut config.enhancement.gain_control);
     });
     reader.section("speaker", |section| {
         let speaker = &mut config.speaker;

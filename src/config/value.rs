@@ -133,8 +133,8 @@ pub const VOLUME: ValueParser<Gain> = ValueParser {
 /// What the microphone does while somebody talks.
 pub const TALK_MODE: ValueParser<TalkMode> = ValueParser {
     name: "a mode",
-    right: "half: the microphone is turned down while somebody talks",
-    parse: |text| (text == "half").then_some(TalkMode::Half),
+    right: "half, which turns the microphone down while somebody talks, or full, which cancels the echo",
+    parse: |text| [TalkMode::Half, TalkMode::Full].into_iter().find(|mode| mode.name() == text),
 };
 
 /// A role.

@@ -15,6 +15,7 @@ pub(crate) mod pacer;
 pub mod playout;
 pub(crate) mod scale;
 pub mod sound_file;
+pub mod voice;
 
 pub use color::Colorimetry;
 pub use frame::{

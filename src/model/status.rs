@@ -143,6 +143,9 @@ pub struct SpeakerStatus {
     pub state: PipelineState,
     /// Why nobody is heard.
     pub fault: Option<String>,
+    /// What the microphone does while somebody talks: `half` or `full`, as configured, or `half` while the processor is too slow
+    /// for full duplex.
+    pub mode: &'static str,
     /// The role that may talk.
     pub allow: String,
     /// Who talks.

@@ -3,20 +3,23 @@
 //!
 //! Sending belongs to `server::rtc`.
 
+mod near_end;
 mod packetizer;
 
 use std::time::{Duration, Instant};
 
 use crate::capture::audio::{CaptureSource, Microphone};
+use crate::media::voice::FarEndReceiver;
 use crate::media::{AudioPacket, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::model::status;
 use crate::model::status::PipelineState;
-use crate::pipeline::ducking::{DuckedGain, Ducking};
+use crate::pipeline::ducking::Ducking;
 use crate::util::backoff::Backoff;
 use crate::util::broadcast::{Broadcast, Linger, Wake};
 use crate::util::thread::{MediaThread, set_nice};
 
+use near_end::NearEnd;
 use packetizer::AudioPacketizer;
 
 /// Packets kept for a session that lags: about a second of 20 ms packets.
@@ -58,7 +61,8 @@ impl Drop for Guard {
     }
 }
 
-/// Starts the pipeline of `microphone`, whose device is not `off`.
+/// Starts the pipeline of `microphone`, whose device is not `off`. With `far_end`, which has what the speaker plays, its echo is
+/// cancelled; otherwise the microphone is turned down meanwhile.
 ///
 /// # Errors
 ///
@@ -66,15 +70,16 @@ impl Drop for Guard {
 pub fn start(
     microphone: Microphone,
     ducking: Ducking,
+    far_end: Option<FarEndReceiver>,
     metrics: &Metrics,
     publisher: &status::StatusPublisher,
 ) -> anyhow::Result<(Broadcast<AudioPacket>, Guard)> {
     let audio = Broadcast::new(RING);
     // Before there can be demand.
     audio.demand().set_blocked(publisher.snapshot().privacy);
-    let ducked = DuckedGain::new(ducking);
+    let near_end = NearEnd::new(microphone.config(), ducking, far_end, publisher.clone());
     let packetizer =
-        AudioPacketizer::new(microphone.config(), audio.clone(), ducked, metrics.clone(), publisher.clone())?;
+        AudioPacketizer::new(microphone.config(), audio.clone(), near_end, metrics.clone(), publisher.clone())?;
     let pipeline = Pipeline {
         microphone,
         packetizer,
@@ -253,8 +258,9 @@ mod tests {
         let publisher = status::StatusPublisher::new(status::Status::default());
         let config = Config { device: device.into(), ..Default::default() };
         let context = DeviceContext { pattern: false, camera: Box::new(|| None) };
-        let (audio, guard) = start(Microphone::new(config, context), Ducking::default(), &Metrics::new(), &publisher)
-            .expect("should start");
+        let microphone = Microphone::new(config, context);
+        let started = start(microphone, Ducking::default(), None, &Metrics::new(), &publisher);
+        let (audio, guard) = started.expect("should start");
         (audio.subscribe(), guard, publisher)
     }
 

@@ -1,6 +1,7 @@
 //! Half duplex: while the speaker plays, the microphone is turned down, so that nobody hears themselves and nothing howls.
 //!
-//! The speaker's pipeline says so, and that of the microphone follows. Pure; time is an argument.
+//! The speaker's pipeline says so, and that of the microphone follows. With full duplex it cancels the echo instead. Pure; time is
+//! an argument.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,21 +35,18 @@ impl Ducking {
 
 /// The gain of the microphone, which glides.
 #[derive(Debug)]
-pub(super) struct DuckedGain {
-    ducking: Ducking,
-    gain: f32,
-}
+pub(super) struct DuckedGain(f32);
 
 impl DuckedGain {
-    /// Follows `ducking`.
-    pub(super) fn new(ducking: Ducking) -> Self {
-        Self { ducking, gain: 1.0 }
+    /// Not turned down.
+    pub(super) fn new() -> Self {
+        Self(1.0)
     }
 
-    /// Turns interleaved samples of `channels` that were captured at `captured` down, if the speaker was heard then.
-    pub(super) fn apply(&mut self, samples: &mut [i16], channels: usize, captured: Timestamp) {
-        let goal = if self.ducking.is_active(captured) { DUCKED } else { 1.0 };
-        let start = std::mem::replace(&mut self.gain, goal);
+    /// Turns interleaved samples of `channels` down, or no longer.
+    pub(super) fn apply(&mut self, samples: &mut [i16], channels: usize, is_ducked: bool) {
+        let goal = if is_ducked { DUCKED } else { 1.0 };
+        let start = std::mem::replace(&mut self.0, goal);
         if start == 1.0 && goal == 1.0 {
             return;
         }
@@ -71,10 +69,10 @@ mod tests {
     #[test]
     fn the_microphone_is_turned_down_while_the_speaker_is_heard_and_for_a_moment_after() {
         let ducking = Ducking::default();
-        let mut gain = DuckedGain::new(ducking.clone());
+        let mut gain = DuckedGain::new();
         let mut level = |millis: u64| {
             let mut samples = vec![10_000i16; 1_920];
-            gain.apply(&mut samples, 2, at(millis));
+            gain.apply(&mut samples, 2, ducking.is_active(at(millis)));
             let steepest = samples.chunks(2).map(|frame| frame[0]).collect::<Vec<_>>();
             assert!(steepest.windows(2).all(|pair| pair[0].abs_diff(pair[1]) < 20), "it glides");
             samples[1_919]

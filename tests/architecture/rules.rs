@@ -41,6 +41,7 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
     (&["alsa"], &["src/capture/audio/alsa.rs", "src/capture/audio/alsa/"]),
     (&["openh264", "openh264_sys2"], &["src/media/encoder/openh264.rs", "src/media/encoder/openh264/"]),
     (&["rubato"], &["src/capture/audio/resample.rs"]),
+    (&["sonora"], &["src/media/voice/"]),
     (
         &["opus"],
         &[

@@ -6,6 +6,7 @@
 mod alsa;
 mod feeder;
 mod framer;
+mod loopback;
 mod resample;
 mod sample_format;
 mod select;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::media::PcmFrame;
+use crate::media::voice::Enhancement;
 use crate::model::inventory::SoundCardInfo;
 
 pub use resample::SoundResampler;
@@ -46,11 +48,20 @@ pub struct Config {
     pub gain: Gain,
     /// Whether the microphone is muted.
     pub mute: bool,
+    /// What is done to its sound.
+    pub enhancement: Enhancement,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { device: "auto".into(), channels: 1, bitrate: 64_000, gain: Gain::Keep, mute: false }
+        Self {
+            device: "auto".into(),
+            channels: 1,
+            bitrate: 64_000,
+            gain: Gain::Keep,
+            mute: false,
+            enhancement: Enhancement::default(),
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::select::{AudioSelector, AudioTarget};
 use super::{DeviceContext, Error, Gain, SoundRole, alsa};
 use crate::media::Timestamp;
+use crate::media::voice;
+use crate::media::voice::{FarEndReceiver, FarEndSender};
 
 /// The configuration of the speaker.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +33,18 @@ impl Default for Config {
 pub enum TalkMode {
     /// It is turned down, so that nobody hears themselves.
     Half,
+    /// The echo of the speaker is taken out of what it hears.
+    Full,
+}
+
+impl TalkMode {
+    /// As the configuration writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Half => "half",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// An open speaker. Dropping it closes the device, and what it has not played yet is not heard.
@@ -72,12 +86,24 @@ pub struct Speaker {
     config: Config,
     context: DeviceContext,
     selector: AudioSelector,
+    /// Where the echo canceller hears what is played.
+    far_end: Option<FarEndSender>,
 }
 
 impl Speaker {
     /// The speaker that `config` means.
     pub fn new(config: Config, context: DeviceContext) -> Self {
-        Self { selector: AudioSelector::new(&config.device, SoundRole::Speaker), config, context }
+        Self { selector: AudioSelector::new(&config.device, SoundRole::Speaker), config, context, far_end: None }
+    }
+
+    /// What the echo canceller of the microphone needs to know of it; `None` in half duplex, and without a speaker.
+    pub fn far_end(&mut self) -> Option<FarEndReceiver> {
+        if self.is_off() || self.config.mode != TalkMode::Full {
+            return None;
+        }
+        let (sender, receiver) = voice::far_end();
+        self.far_end = Some(sender);
+        Some(receiver)
     }
 
     /// Opens the configured device: for `auto` the first ALSA playback device, or nothing (`None`) if there is none. Once
@@ -90,7 +116,7 @@ impl Speaker {
         let cards = AudioSelector::cards();
         let found = self.selector.find(&cards, &self.context)?;
         let AudioTarget::Device(name) = &found else { return Ok(None) };
-        let sink = alsa::AlsaPlayback::open(name, &self.config)?;
+        let sink = alsa::AlsaPlayback::open(name, &self.config, self.far_end.clone())?;
         self.selector.opened(&found, &cards);
         Ok(Some(Box::new(sink)))
     }

@@ -14,7 +14,7 @@ use crate::media::pacer::FrameClock;
 use crate::media::{AudioPacket, PcmFrame, Timestamp};
 use crate::model::metrics::Metrics;
 use crate::model::status;
-use crate::pipeline::ducking::DuckedGain;
+use crate::pipeline::audio::near_end::NearEnd;
 use crate::util::broadcast::Broadcast;
 use crate::util::drop_log::DropLog;
 
@@ -41,8 +41,8 @@ pub(super) struct AudioPacketizer {
     encoder: opus::Encoder,
     channels: u16,
     muted: bool,
-    /// Turned down while somebody is heard from the speaker.
-    ducked: DuckedGain,
+    /// What is done to the sound.
+    near_end: NearEnd,
     clock: FrameClock,
     publisher: status::StatusPublisher,
     /// Whether there were subscribers when this was checked last.
@@ -65,7 +65,7 @@ impl AudioPacketizer {
     pub(super) fn new(
         config: &audio::Config,
         audio: Broadcast<AudioPacket>,
-        ducked: DuckedGain,
+        near_end: NearEnd,
         metrics: Metrics,
         publisher: status::StatusPublisher,
     ) -> anyhow::Result<Self> {
@@ -76,7 +76,7 @@ impl AudioPacketizer {
             encoder: encoder(channels, config.bitrate)?,
             channels,
             muted: config.mute,
-            ducked,
+            near_end,
             clock: FrameClock::new(SAMPLE_RATE / FRAME_SAMPLES as u32),
             publisher,
             heard: false,
@@ -88,9 +88,8 @@ impl AudioPacketizer {
     }
 
     /// Publishes a frame, which must be on the grid. A frame whose tick was filled with silence already is dropped.
-    pub(super) fn push(&mut self, frame: PcmFrame) {
-        let PcmFrame { captured, gap, mut samples } = frame;
-        let tick = self.clock.tick(captured);
+    pub(super) fn push(&mut self, mut frame: PcmFrame) {
+        let tick = self.clock.tick(frame.captured);
         if !self.is_heard() {
             return;
         }
@@ -99,9 +98,11 @@ impl AudioPacketizer {
         }
         if self.muted {
             // Also where the card has a mute switch: muted audio must not be sent, whatever the driver does.
-            samples.fill(0);
+            frame.samples.fill(0);
+        } else {
+            self.near_end.process(&mut frame);
         }
-        self.ducked.apply(&mut samples, usize::from(self.channels), captured);
+        let PcmFrame { captured, gap, samples } = frame;
         if self.silent {
             // Fills the time that opening the device took.
             self.fill_silence(captured);
@@ -143,6 +144,7 @@ impl AudioPacketizer {
             self.encoder.reset_state().unwrap_or_else(|error| tracing::warn!("opus encoder not reset: {error}"));
         } else {
             (self.next_tick, self.silent) = (None, false);
+            self.near_end.rest();
         }
         heard
     }
@@ -205,8 +207,8 @@ mod tests {
         let audio = Broadcast::new(64);
         let listener = audio.subscribe();
         let publisher = status::StatusPublisher::new(status::Status::default());
-        let ducked = DuckedGain::new(Ducking::default());
-        let packetizer = AudioPacketizer::new(config, audio, ducked, Metrics::new(), publisher);
+        let near_end = NearEnd::new(config, Ducking::default(), None, publisher.clone());
+        let packetizer = AudioPacketizer::new(config, audio, near_end, Metrics::new(), publisher);
         (packetizer.expect("should open the encoder"), listener)
     }
 

@@ -4,19 +4,25 @@
 
 use std::time::{Duration, Instant};
 
-use alsa::pcm::{PCM, State};
+use alsa::pcm::{PCM, State, Status};
 
 use super::open::{Opened, call_error};
 use super::{CLOCK_LOG_INTERVAL, RESUME_POLL, card_of, clock, label_of, mixer, open};
 use crate::capture::audio::feeder::Feeder;
+use crate::capture::audio::loopback::Loopback;
 use crate::capture::audio::resample::frame_at;
 use crate::capture::audio::sample_format::Encoding;
 use crate::capture::audio::speaker::{Config, PcmSink, SinkRequest};
 use crate::capture::audio::{Error, SAMPLE_RATE, SoundRole, sample_format};
 use crate::media::Timestamp;
+use crate::media::voice::FarEndSender;
 
 /// What is opened here.
 const ROLE: SoundRole = SoundRole::Speaker;
+
+/// The most that a driver's own delay, beyond its ring buffer, is believed: more than that of USB and of a sound server. A driver
+/// that says more is wrong.
+const MAX_DRIVER_DELAY: Duration = Duration::from_millis(500);
 
 /// An open speaker.
 pub struct AlsaPlayback {
@@ -36,6 +42,8 @@ pub struct AlsaPlayback {
     /// When no more samples than this are queued, the next frame is due. It grows with each underrun.
     refill: usize,
     feeder: Feeder,
+    /// Where the echo canceller hears what is played.
+    loopback: Option<Loopback>,
     /// A frame as the device takes it.
     bytes: Vec<u8>,
     /// Since when it plays, and what it was given since it was prepared.
@@ -47,12 +55,12 @@ pub struct AlsaPlayback {
 
 impl AlsaPlayback {
     /// Opens the playback device `device`, any name that ALSA knows, and sets its mixer. It begins to play with the first
-    /// samples.
+    /// samples. What it plays is passed on to `far_end`.
     ///
     /// # Errors
     ///
     /// See [`Error`].
-    pub fn open(device: &str, config: &Config) -> Result<Self, Error> {
+    pub fn open(device: &str, config: &Config, far_end: Option<FarEndSender>) -> Result<Self, Error> {
         let Opened { pcm, rate, channels, encoding, period, buffer, stamped } = open::open(device, ROLE, 1)?;
         let card = card_of(&pcm);
         if let Some(card) = card {
@@ -79,6 +87,7 @@ impl AlsaPlayback {
             buffer,
             refill,
             feeder: Feeder::new(rate),
+            loopback: far_end.map(|far_end| Loopback::new(rate, far_end)),
             bytes: Vec::new(),
             begun: None,
             written: 0,
@@ -97,20 +106,30 @@ impl AlsaPlayback {
     }
 
     fn queued_on_card(&self) -> Result<(usize, Timestamp), alsa::Error> {
+        let status = self.status()?;
+        Ok((self.queued_by(&status), self.time_of(&status)))
+    }
+
+    /// The status of a card that has not stopped.
+    fn status(&self) -> Result<Status, alsa::Error> {
         let status = self.pcm.status()?;
         let error = match status.get_state() {
             State::XRun => libc::EPIPE,
             State::Suspended => libc::ESTRPIPE,
             State::Disconnected => libc::ENODEV,
-            _ => 0,
+            _ => return Ok(status),
         };
-        if error != 0 {
-            return Err(alsa::Error::new("snd_pcm_status", error));
-        }
-        let free = usize::try_from(status.get_avail()).unwrap_or(0);
+        Err(alsa::Error::new("snd_pcm_status", error))
+    }
+
+    fn queued_by(&self, status: &Status) -> usize {
+        self.buffer.saturating_sub(usize::try_from(status.get_avail()).unwrap_or(0))
+    }
+
+    fn time_of(&self, status: &Status) -> Timestamp {
         let stamped = self.stamped && self.begun.is_some();
         let stamp = stamped.then(|| status.get_htstamp()).and_then(clock::monotonic);
-        Ok((self.buffer.saturating_sub(free), stamp.map_or_else(Timestamp::now, Timestamp::from_monotonic)))
+        stamp.map_or_else(Timestamp::now, Timestamp::from_monotonic)
     }
 
     /// The same of a device that is no card: a file, or ALSA's null device, takes everything at once. It is paced here.
@@ -120,6 +139,21 @@ impl AlsaPlayback {
         let played = (elapsed.as_secs_f64() * f64::from(self.rate)) as u64;
         let queued = self.written.checked_sub(played);
         queued.map(|queued| (queued as usize, now)).ok_or_else(|| alsa::Error::new("snd_pcm_status", libc::EPIPE))
+    }
+
+    /// When the last sample that it was given is heard, by the driver's own account of its delay; `None` while it does not play.
+    fn heard(&self) -> Option<Timestamp> {
+        self.begun?;
+        if !self.is_card {
+            let (queued, at) = self.queued_in_file().ok()?;
+            return Some(at.saturating_add(self.duration(queued)));
+        }
+        let status = self.status().ok()?;
+        let queued = self.queued_by(&status);
+        let delay = usize::try_from(status.get_delay()).unwrap_or(0);
+        let more = self.duration(delay.saturating_sub(queued));
+        let more = if more > MAX_DRIVER_DELAY { Duration::ZERO } else { more };
+        Some(self.time_of(&status).saturating_add(self.duration(queued) + more))
     }
 
     /// The time that so many samples take.
@@ -163,6 +197,9 @@ impl AlsaPlayback {
             _ => return Err(call_error(&self.device, ROLE, error)),
         }
         self.feeder.restart();
+        if let Some(loopback) = &mut self.loopback {
+            loopback.restart();
+        }
         (self.begun, self.written) = (None, 0);
         // Stopping it never fails.
         let _ = self.pcm.drop();
@@ -202,11 +239,19 @@ impl PcmSink for AlsaPlayback {
         let frame = self.feeder.frame(samples, stretch);
         self.bytes.clear();
         sample_format::write(&mut self.bytes, frame, self.encoding, self.device_channels);
+        if let Some(loopback) = &mut self.loopback {
+            loopback.add(frame);
+        }
         self.frames = self.frames.wrapping_add(1);
         if self.frames.is_multiple_of(CLOCK_LOG_INTERVAL) {
             tracing::debug!("{}: the card's clock is {:+.1} ppm fast", self.label, self.feeder.deviation_ppm());
         }
-        self.write().or_else(|error| self.recover(error))
+        self.write().or_else(|error| self.recover(error))?;
+        let heard = self.loopback.as_ref().and_then(|_| self.heard());
+        if let (Some(loopback), Some(heard)) = (&mut self.loopback, heard) {
+            loopback.heard(heard);
+        }
+        Ok(())
     }
 
     fn underruns(&self) -> u64 {
@@ -221,7 +266,7 @@ mod tests {
     /// A speaker whose sound goes into a file, through ALSA's own plugin for that.
     fn open(folder: &tempfile::TempDir) -> (AlsaPlayback, std::path::PathBuf) {
         let path = folder.path().join("heard.raw");
-        let sink = AlsaPlayback::open(&format!("file:{},raw", path.display()), &Config::default());
+        let sink = AlsaPlayback::open(&format!("file:{},raw", path.display()), &Config::default(), None);
         (sink.expect("should open"), path)
     }
 
