@@ -1,5 +1,7 @@
 //! Starts all parts in the right order and stops them in reverse. What the parts do does not belong here.
 
+mod initial_status;
+
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
@@ -13,8 +15,7 @@ use crate::device::systemd::{Notifier, ThreadHealth, WatchedThread};
 use crate::device::{buttons, hotplug, leds};
 use crate::media::EncodedFrame;
 use crate::model::metrics::Metrics;
-use crate::model::status;
-use crate::model::status::{MotionStatus, PipelineState, Status, StatusPublisher};
+use crate::model::status::StatusPublisher;
 use crate::pipeline::ducking::Ducking;
 use crate::pipeline::motion::MotionHandle;
 use crate::pipeline::privacy;
@@ -36,6 +37,7 @@ use crate::server::rtsp::{RtspContext, RtspServer};
 use crate::server::sessions::SessionRegistry;
 use crate::util::broadcast::{Broadcast, Demand};
 use crate::util::state_dir::StateDir;
+use initial_status::initial_status;
 
 /// The running program.
 pub struct App {
@@ -85,9 +87,7 @@ impl App {
         let patterns: Vec<bool> = selectors.iter().map(camera::CameraSelector::is_pattern).collect();
         let microphone = Microphone::new(config.audio.clone(), device_context(&config, &patterns, &registry));
         let mut speaker = Speaker::new(config.speaker.clone(), device_context(&config, &patterns, &registry));
-        let mut status = initial_status(&config, &patterns, microphone.source(), speaker.source());
-        let names = config.cameras.iter().map(|camera| camera.camera.name.clone());
-        status.recording = recorder::initial_status(&config.recording, &library, names);
+        let mut status = initial_status(&config, &patterns, &library, microphone.source(), speaker.source());
         status.privacy = privacy::at_start(&config.privacy, &store);
         status.damaged_files = store.set_aside_files();
         if status.privacy {
@@ -135,7 +135,8 @@ impl App {
         let sources =
             streams.iter().zip(&motions).map(|(stream, motion)| recorder_source(&config, stream, motion)).collect();
         let (recorder, recorder_guard) =
-            recorder::start(&config.recording, library, sources, &metrics, &publisher).context("start the recorder")?;
+            recorder::start(&config.recording, &config.timelapse, library, sources, &metrics, &publisher)
+                .context("start the recorder")?;
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());
         let videos = streams.iter().map(|stream| stream.video.demand().clone());
         let sounds = audio.iter().map(|audio| audio.demand().clone());
@@ -408,37 +409,4 @@ fn watched_thread(thread: video::PipelineThread, renditions: [&Broadcast<Encoded
         ThreadHealth { busy: is_watched && !heartbeat.is_waiting(), turns: heartbeat.turns() }
     };
     WatchedThread { name, health: Box::new(health) }
-}
-
-fn initial_status(config: &Config, patterns: &[bool], source: Option<String>, speaker: Option<String>) -> Status {
-    let state = |source: &Option<String>| if source.is_some() { PipelineState::Idle } else { PipelineState::Off };
-    let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::CameraStatus {
-        name: camera.camera.name.clone(),
-        device: camera.camera.device.to_string(),
-        pattern: *pattern,
-        motion: camera.motion.enabled.then(MotionStatus::default),
-        ..Default::default()
-    });
-    Status {
-        cameras: cameras.collect(),
-        audio: status::Audio {
-            device: config.audio.device.clone(),
-            state: state(&source),
-            source,
-            fault: None,
-            encoding: false,
-        },
-        speaker: status::SpeakerStatus {
-            device: config.speaker.device.clone(),
-            state: state(&speaker),
-            source: speaker,
-            fault: None,
-            mode: config.speaker.mode.name(),
-            allow: config.floor.allow.to_string(),
-            talker: None,
-        },
-        publish: publish::initial_status(&config.publish),
-        max_viewers: config.rtc.max_viewers,
-        ..Default::default()
-    }
 }

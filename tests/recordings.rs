@@ -1,5 +1,5 @@
-//! Recording in the running program: files that players find whole and in step, whatever ends them, who may see them, and cards
-//! that are full, read-only or gone.
+//! Recording in the running program: files that players find whole and in step, whatever ends them, time-lapses, who may see them,
+//! and cards that are full, read-only or gone.
 //!
 //! The MP4 writer, names, limits and the queue are tested beside their code.
 
@@ -19,6 +19,8 @@ mod namespace;
 #[allow(dead_code)]
 #[path = "rtsp/recording.rs"]
 mod recording;
+#[path = "recordings/timelapse.rs"]
+mod timelapse;
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -11,7 +11,7 @@ const PART = 200;
  * @property {string} camera
  * @property {number} start Seconds since the Unix epoch.
  * @property {number | null} length Seconds; null while it is being written.
- * @property {string} cause `always`, `manual` or `motion`.
+ * @property {string} cause `always`, `manual`, `motion` or `timelapse`.
  * @property {number} bytes
  * @property {boolean} protected
  * @property {boolean} running

@@ -6,7 +6,7 @@ import { HistoryPane } from './history-pane.js';
 import { i18n, t } from './i18n.js';
 import { Playback } from './playback.js';
 import { RecordingActions } from './recording-actions.js';
-import { following } from './time-line.js';
+import { following, isFilm } from './time-line.js';
 
 /** @import { Role } from './auth.js' */
 /** @import { Recording } from './board-recordings.js' */
@@ -164,7 +164,7 @@ export class BoardHistory extends EventTarget {
   /** At the end of a recording, what follows it at once is played. */
   async #goOn() {
     const { recording, time } = this.#playback;
-    if (!recording || time === null) return;
+    if (!recording || time === null || isFilm(recording)) return;
     const wasRunning = recording.running;
     if (wasRunning && Date.now() / 1000 - time < LIVE_S) {
       this.close();

@@ -2,6 +2,7 @@
 
 import { element, write } from './elements.js';
 import { i18n, locale, t } from './i18n.js';
+import { isFilm } from './time-line.js';
 
 /** @import { Recording } from './board-recordings.js' */
 
@@ -30,9 +31,11 @@ export class Playback extends EventTarget {
     i18n.addEventListener('change', () => this.#showTime());
   }
 
-  /** The time that is shown, in seconds since the Unix epoch; null if nothing is. */
+  /** The time that is shown, in seconds since the Unix epoch; null if nothing is. Of a film it is its beginning. */
   get time() {
-    return this.recording && this.recording.start + (this.#from ?? this.video.currentTime);
+    const { recording } = this;
+    if (!recording || isFilm(recording)) return recording && recording.start;
+    return recording.start + (this.#from ?? this.video.currentTime);
   }
 
   /**
@@ -83,12 +86,12 @@ export class Playback extends EventTarget {
   }
 
   #showTime() {
-    const { time } = this;
-    if (time === null) return;
+    const { recording, time } = this;
+    if (!recording || time === null) return;
     const date = new Date(time * 1000);
     this.clock.dateTime = date.toISOString();
-    write(this.clock, `${shownDay(time)}, ${shownTime(time)}`);
-    this.video.setAttribute('aria-label', t().history.playing(shownTime(this.recording?.start ?? time)));
+    write(this.clock, `${shownDay(time)}, ${isFilm(recording) ? t().history.causes.timelapse : shownTime(time)}`);
+    this.video.setAttribute('aria-label', t().history.playing(shownTime(recording.start)));
     this.dispatchEvent(new Event('time'));
   }
 }

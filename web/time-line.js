@@ -24,7 +24,7 @@ const LEAST = 1 / 150;
  * @typedef {object} Day
  * @property {number} begin Its midnight here, in seconds since the Unix epoch.
  * @property {Recording[]} recordings Those with a part in it, the newest first.
- * @property {number} events How many of them were made for a reason.
+ * @property {number} events How many of them were made for a reason, films apart.
  * @property {Hour[]} hours The hours that have any, the latest first.
  */
 
@@ -35,12 +35,19 @@ const LEAST = 1 / 150;
 export const isEvent = ({ cause }) => cause !== 'always';
 
 /**
- * When a recording ends, in seconds since the Unix epoch; the running one ends now.
+ * Whether it is the film of a time-lapse, whose seconds are not those of the day.
+ * @param {Recording} recording
+ */
+export const isFilm = ({ cause }) => cause === 'timelapse';
+
+/**
+ * When a recording ends, in seconds since the Unix epoch; the running one ends now. A film is only where it begins.
  * @param {Recording} recording
  * @param {number} now
  */
-export function end({ start, length }, now) {
-  return start + Math.min(LONGEST, length ?? Math.max(0, now - start));
+export function end(recording, now) {
+  const { start, length } = recording;
+  return isFilm(recording) ? start : start + Math.min(LONGEST, length ?? Math.max(0, now - start));
 }
 
 /**
@@ -63,7 +70,7 @@ export function days(recordings, now) {
   return latest(found).map(([begin, hours]) => {
     const all = latest(hours).map(([, hour]) => hour);
     const inside = [...new Set(all.flatMap((hour) => hour.recordings))];
-    return { begin, recordings: inside, events: all.reduce((sum, { events }) => sum + events.length, 0), hours: all };
+    return { begin, recordings: inside, events: all.flatMap(({ events }) => events).filter((one) => !isFilm(one)).length, hours: all };
   });
 }
 
@@ -77,6 +84,7 @@ export function days(recordings, now) {
 export function bars(recordings, begin, span, now) {
   let path = '';
   for (const recording of recordings) {
+    if (isFilm(recording)) continue;
     const left = Math.max(0, recording.start - begin);
     const right = Math.min(span, end(recording, now) - begin);
     if (right <= left && recording.start - begin >= span) continue;
@@ -97,6 +105,7 @@ export function at(recordings, time, now) {
   let nearest = null;
   let least = Infinity;
   for (const recording of recordings) {
+    if (isFilm(recording)) continue;
     const away = Math.max(recording.start - time, time - end(recording, now), 0);
     if (away === 0) return { recording, offset: time - recording.start };
     if (away < least) [nearest, least] = [recording, away];
@@ -110,9 +119,9 @@ export function at(recordings, time, now) {
  * @param {Recording} before
  */
 export function following(recordings, before) {
-  const next = recordings.filter(({ id, camera }) => id > before.id && camera === before.camera).sort((one, other) => one.id - other.id)[0];
+  const next = recordings.filter((one) => one.id > before.id && one.camera === before.camera && !isFilm(one)).sort((one, other) => one.id - other.id)[0];
   // Starts are in whole seconds.
-  return next && before.length !== null && Math.abs(next.start - before.start - before.length) < 3 ? next : null;
+  return next && !isFilm(before) && before.length !== null && Math.abs(next.start - before.start - before.length) < 3 ? next : null;
 }
 
 /**

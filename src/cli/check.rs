@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::device::leds::LedTarget;
 use crate::media::motion;
 use crate::pipeline::recorder;
-use crate::pipeline::recorder::RecordingMode;
+use crate::pipeline::recorder::{RecordingMode, timelapse};
 use crate::server::auth::{Mode, Role};
 use crate::server::http;
 use crate::server::http::Tls;
@@ -89,6 +89,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
     }
     publications(out, &config.publish)?;
     recording(out, &config.recording)?;
+    timelapse(out, &config.timelapse)?;
     privacy_leds_and_buttons(out, config)?;
     mqtt_broker(out, &config.mqtt)?;
     let delay = config.rtc.playout_delay;
@@ -149,6 +150,14 @@ fn recording(out: &mut impl Write, config: &recorder::Config) -> io::Result<()> 
     let days = if config.keep_days == 0 { String::new() } else { format!(" and {} days", config.keep_days) };
     let free = megabytes(config.min_free);
     writeln!(out, "          {bytes}{days}, {free} stay free, on the card after {sync} s, for {who}")
+}
+
+/// Time-lapses on this machine.
+fn timelapse(out: &mut impl Write, config: &timelapse::Config) -> io::Result<()> {
+    let timelapse::Config { every: Some(every), fps, keep_bytes, keep_days } = config else { return Ok(()) };
+    let bytes = if *keep_bytes == 0 { "any size".into() } else { format!("up to {} MB", keep_bytes / 1_000_000) };
+    let days = if *keep_days == 0 { String::new() } else { format!(" and {keep_days} days") };
+    writeln!(out, "  lapse   a picture every {} s, {fps} a second, {bytes}{days}", every.as_secs())
 }
 
 /// Privacy switch, LEDs and buttons.

@@ -22,7 +22,7 @@ pub fn problems(config: &Config, listens: bool) -> Vec<String> {
     let mut note = |key: &str, tried: anyhow::Result<()>| {
         problems.extend(tried.err().map(|error| format!("{key}: {error:#}")));
     };
-    let records = config.recording.mode != RecordingMode::Off;
+    let records = config.recording.mode != RecordingMode::Off || config.timelapse.every.is_some();
     let stores = config.state_directory.is_some()
         || config.auth.mode == Mode::Password
         || config.http.tls == Tls::SelfSigned

@@ -8,6 +8,7 @@ use crate::capture::{audio, camera};
 use crate::media::encoder;
 use crate::media::motion;
 use crate::media::voice::Enhancement;
+use crate::pipeline::recorder::timelapse;
 use crate::pipeline::{recorder, video};
 use crate::server::auth;
 use crate::server::http;
@@ -34,6 +35,7 @@ impl Config {
             privacy: new.privacy.clone(),
             photos: self.photos.clone(),
             recording: self.recording.clone(),
+            timelapse: self.timelapse.clone(),
             mqtt: new.mqtt.clone(),
             publish: self.publish.clone(),
             leds: new.leds.clone(),
@@ -73,6 +75,7 @@ impl Config {
             privacy,
             photos,
             recording,
+            timelapse,
             mqtt,
             publish,
             leds,
@@ -107,6 +110,7 @@ impl Config {
         let differs = [("directory", *directory != other.photos.directory), ("keep", *keep != other.photos.keep)];
         note(&mut keys, "photos", &differs);
         recording_keys(&mut keys, recording, &other.recording);
+        timelapse_keys(&mut keys, timelapse, &other.timelapse);
         mqtt_keys(&mut keys, mqtt, &other.mqtt);
         keys.extend((*publish != other.publish).then(|| "[[publish]]".into()));
         keys.extend((*leds != other.leds).then(|| "[[led]]".into()));
@@ -229,6 +233,17 @@ fn recording_keys(keys: &mut Vec<String>, config: &recorder::Config, other: &rec
     note(keys, "recording", &differs);
 }
 
+fn timelapse_keys(keys: &mut Vec<String>, config: &timelapse::Config, other: &timelapse::Config) {
+    let timelapse::Config { every, fps, keep_bytes, keep_days } = config;
+    let differs = [
+        ("every", *every != other.every),
+        ("fps", *fps != other.fps),
+        ("keep_bytes", *keep_bytes != other.keep_bytes),
+        ("keep_days", *keep_days != other.keep_days),
+    ];
+    note(keys, "timelapse", &differs);
+}
+
 fn mqtt_keys(keys: &mut Vec<String>, config: &mqtt::Config, other: &mqtt::Config) {
     let mqtt::Config { broker, username, password, password_file, ca, topic, discovery, snapshot_interval, privacy } =
         config;
@@ -334,6 +349,11 @@ mod tests {
         keep_bytes = "1 MB"
         keep_days = 1
         min_free = ""
+        [timelapse]
+        every = "1 min"
+        fps = 30
+        keep_bytes = ""
+        keep_days = 1
         [mqtt]
         url = "mqtts://a"
         username = "a"

@@ -36,6 +36,9 @@ pub(super) fn hint(section: &str, key: &str) -> Option<&'static str> {
         ("mqtt", "user" | "login") => "the user's name is username",
         ("publish", "server" | "address" | "endpoint" | "whip") => "the server's WHIP endpoint is url",
         ("publish", "password" | "key" | "user" | "bearer" | "stream_key") => "what the server asks for is token",
+        ("timelapse", "interval" | "seconds" | "enabled" | "mode" | "on") => {
+            "how often is every, such as every = \"10 s\""
+        }
         ("log", "file" | "path" | "output") => "the log goes to standard error; the journal keeps that of the service",
         _ => return None,
     };

@@ -13,6 +13,7 @@ mod network;
 mod publish;
 mod reader;
 mod recording;
+mod timelapse;
 pub(crate) mod value;
 
 use std::collections::{BTreeSet, HashSet};
@@ -24,6 +25,7 @@ use reader::{ConfigSection, Reader};
 use crate::capture::audio;
 use crate::capture::audio::speaker;
 use crate::device::{buttons, leds};
+use crate::pipeline::recorder::timelapse::Config as TimelapseConfig;
 use crate::pipeline::{privacy, recorder, video};
 use crate::server::auth;
 use crate::server::floor;
@@ -64,6 +66,8 @@ pub struct Config {
     pub photos: photos::Config,
     /// Recording on this machine.
     pub recording: recorder::Config,
+    /// Time-lapses on this machine.
+    pub timelapse: TimelapseConfig,
     /// The MQTT broker.
     pub mqtt: mqtt::Config,
     /// Cameras that are published to servers.
@@ -90,6 +94,7 @@ impl Default for Config {
             privacy: privacy::Config::default(),
             photos: photos::Config::default(),
             recording: recorder::Config::default(),
+            timelapse: TimelapseConfig::default(),
             mqtt: mqtt::Config::default(),
             publish: Vec::new(),
             leds: Vec::new(),
@@ -237,6 +242,7 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
     });
     let has_motion = config.cameras.iter().any(|camera| camera.motion.enabled);
     reader.section("recording", |section| recording::read(section, &mut config.recording, has_motion));
+    reader.section("timelapse", |section| timelapse::read(section, &mut config.timelapse));
     reader.section("mqtt", |section| broker::read(section, &mut config.mqtt));
     let names: Vec<String> = config.cameras.iter().map(|camera| camera.camera.name.clone()).collect();
     reader.list("publish", |section| config.publish.extend(publish::publication(section, &names)));

@@ -25,7 +25,7 @@ const ALLOW: ValueParser<bool> = ValueParser::new("a role", "operator or viewer"
 });
 
 /// A size; empty for none.
-const SIZE: ValueParser<u64> = ValueParser::new(
+pub(super) const SIZE: ValueParser<u64> = ValueParser::new(
     "a size",
     "a whole number of MB or GB, such as \"500 MB\" or \"8 GB\", or \"\" for no limit",
     parse_size,

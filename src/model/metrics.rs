@@ -143,6 +143,8 @@ pub struct Counters {
     pub recorded: Counter,
     /// Recordings that could not be written, or not to their end.
     pub recording_failures: Counter,
+    /// Pictures written to time-lapses.
+    pub timelapse_pictures: Family<CameraLabel, Counter>,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -228,6 +230,7 @@ impl Metrics {
             recording: Family::default(),
             recorded: Counter::default(),
             recording_failures: Counter::default(),
+            timelapse_pictures: Family::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),

@@ -204,6 +204,28 @@ pub struct CameraRecording {
     pub since: Option<i64>,
 }
 
+/// The time-lapses that are made on this machine (`[timelapse]` in the configuration).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct TimelapseStatus {
+    /// Whether pictures are missing in them, because they cannot be stored.
+    pub failed: bool,
+    /// Why, for operators.
+    pub fault: Option<String>,
+    /// Each camera, in the order of the configuration.
+    pub cameras: Vec<CameraTimelapse>,
+}
+
+/// The time-lapse of a camera.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct CameraTimelapse {
+    /// The camera's name.
+    pub camera: String,
+    /// The ID, as of recordings, of the one that is being written.
+    pub id: Option<u64>,
+    /// When it starts, in seconds since the Unix epoch.
+    pub since: Option<i64>,
+}
+
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
@@ -225,6 +247,8 @@ pub struct Status {
     pub publish: Vec<PublishStatus>,
     /// What is recorded on this machine; `None` when recording is off and there are no recordings of before.
     pub recording: Option<RecordingStatus>,
+    /// The time-lapses that are made on this machine; `None` when there are none.
+    pub timelapse: Option<TimelapseStatus>,
     /// Viewers connected or connecting.
     pub viewers: usize,
     /// Viewers allowed at once.
@@ -243,6 +267,7 @@ impl Default for Status {
             mqtt: None,
             publish: Vec::new(),
             recording: None,
+            timelapse: None,
             viewers: 0,
             max_viewers: 0,
         }
@@ -305,6 +330,7 @@ impl Status {
     pub fn hide_from_viewers(&mut self) {
         self.mqtt.iter_mut().for_each(|mqtt| mqtt.fault = None);
         self.recording.iter_mut().for_each(|recording| recording.fault = None);
+        self.timelapse.iter_mut().for_each(|timelapse| timelapse.fault = None);
         self.publish.iter_mut().for_each(|publication| (publication.server, publication.fault) = (None, None));
     }
 }
@@ -392,6 +418,27 @@ impl StatusPublisher {
                 return false;
             };
             (recording.failed, recording.fault) = (fault.is_some(), fault);
+            true
+        });
+    }
+
+    /// Sets which time-lapse of the camera at `index` is being written: ID and start.
+    pub fn timelapse(&self, index: usize, running: Option<(u64, i64)>) {
+        self.0.send_modify(|status| {
+            let cameras = status.timelapse.as_mut().map(|timelapse| &mut timelapse.cameras);
+            if let Some(camera) = cameras.and_then(|cameras| cameras.get_mut(index)) {
+                (camera.id, camera.since) = running.unzip();
+            }
+        });
+    }
+
+    /// Sets why time-lapses cannot be stored.
+    pub fn timelapse_fault(&self, fault: Option<String>) {
+        self.0.send_if_modified(|status| {
+            let Some(timelapse) = status.timelapse.as_mut().filter(|timelapse| timelapse.fault != fault) else {
+                return false;
+            };
+            (timelapse.failed, timelapse.fault) = (fault.is_some(), fault);
             true
         });
     }

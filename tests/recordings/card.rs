@@ -142,6 +142,36 @@ fn a_card_that_is_read_only_is_used_once_it_can_be_written() {
     });
 }
 
+#[test]
+fn a_card_that_is_read_only_costs_pictures_of_a_time_lapse_and_no_frame() {
+    with_mounts(|| {
+        let folder = tempfile::tempdir()?;
+        let card = folder.path().join("card");
+        fs::create_dir(&card)?;
+        mount(&card, 8)?;
+        run(&format!("mount -o remount,ro {}", card.display()))?;
+        block_on(async {
+            let config = format!("{}[timelapse]\nevery = \"1 s\"\n", config(&card, "mode = \"off\""));
+            let porthole = Porthole::start(&config)?;
+            let mut viewer = Viewer::connect(&Options::new(&porthole.base)).await?;
+            let watched = tokio::spawn(async move { numbers(&mut viewer, 100).await });
+            let failed = |status: &serde_json::Value| status["timelapse"]["failed"] == true;
+            let status = porthole.until_status("a fault", failed).await?;
+            let fault = status["timelapse"]["fault"].as_str().context("no reason")?.to_owned();
+            ensure!(fault.contains("Read-only file system"), "{fault}");
+            missing(&watched.await??, &porthole).await?;
+            run(&format!("mount -o remount,rw {}", card.display()))?;
+            porthole.until_status("it goes on", |status| status["timelapse"]["failed"] == false).await?;
+            porthole.signal("TERM")?;
+            let (_, _, log) = porthole.wait()?;
+            ensure!(log.matches("the time-lapse stops, and is tried again").count() == 1, "{log}");
+            ensure!(log.matches("time-lapses can be stored again").count() == 1, "{log}");
+            ensure!(files::playable(&files::only(&card)?)? >= 3);
+            Ok(())
+        })
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_recordings_make_room() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -57,6 +57,16 @@ pub fn duration(file: &Path) -> Result<f64> {
     Ok(found["format"]["duration"].as_str().context("no duration")?.parse()?)
 }
 
+/// When each packet of the video is shown, in seconds, and how many of them a player can start with.
+pub fn packets(file: &Path) -> Result<(Vec<f64>, usize)> {
+    let found = probe(file, "packet=pts_time,flags")?;
+    let packets = found["packets"].as_array().context("no packets")?;
+    let time = |packet: &Value| packet["pts_time"].as_str()?.parse().ok();
+    let times = packets.iter().map(time).collect::<Option<Vec<f64>>>().context("a packet without a time")?;
+    let is_key = |packet: &&Value| packet["flags"].as_str().is_some_and(|flags| flags.starts_with('K'));
+    Ok((times, packets.iter().filter(is_key).count()))
+}
+
 /// The bytes of all packets.
 pub fn media_bytes(file: &Path) -> Result<u64> {
     let found = probe(file, "packet=size")?;

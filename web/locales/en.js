@@ -63,7 +63,7 @@ const english = {
     /** How many pictures of an hour are not shown. */
     more: (/** @type {number | string} */ count) => `Show more (${count} left)`,
     older: 'Show earlier days',
-    causes: { always: 'Recorded', manual: 'Manual', motion: 'Motion' },
+    causes: { always: 'Recorded', manual: 'Manual', motion: 'Motion', timelapse: 'Time-lapse' },
     running: 'still recording',
     protected: 'protected',
     loading: 'Loading',

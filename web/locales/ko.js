@@ -52,7 +52,7 @@ const korean = {
     hour: (from, to, count) => `${from}~${to} 재생, 녹화 ${count}개`,
     more: (count) => `더 보기 (${count}개 남음)`,
     older: '이전 날짜 보기',
-    causes: { always: '상시 녹화', manual: '수동 녹화', motion: '움직임' },
+    causes: { always: '상시 녹화', manual: '수동 녹화', motion: '움직임', timelapse: '타임랩스' },
     running: '녹화 중',
     protected: '보호됨',
     loading: '불러오는 중',

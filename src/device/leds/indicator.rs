@@ -63,7 +63,7 @@ impl Indicator {
             Self::Privacy if status.privacy && !status.privacy_kept => LedPattern::Code(UNKEPT),
             Self::Privacy => lit(status.privacy),
             Self::Recording => match &status.recording {
-                Some(recording) if recording.failed && !status.privacy => LedPattern::Code(UNRECORDED),
+                _ if is_unrecorded(status) && !status.privacy => LedPattern::Code(UNRECORDED),
                 Some(recording) => lit(recording.cameras.iter().any(|camera| camera.recording)),
                 None => LedPattern::Off,
             },
@@ -91,8 +91,14 @@ fn fault_code(status: &Status) -> Option<u8> {
     let cameras = status.cameras.iter().filter_map(camera_code);
     let microphone = (status.audio.state == PipelineState::Fault).then_some(7);
     let unpublished = status.publish.iter().any(|server| server.state == PipelineState::Fault).then_some(UNPUBLISHED);
-    let unrecorded = status.recording.as_ref().is_some_and(|recording| recording.failed).then_some(UNRECORDED);
+    let unrecorded = is_unrecorded(status).then_some(UNRECORDED);
     cameras.chain(microphone).chain(unkept).chain(unpublished).chain(unrecorded).min()
+}
+
+/// Whether recordings or time-lapses cannot be stored.
+fn is_unrecorded(status: &Status) -> bool {
+    let timelapse = status.timelapse.as_ref().is_some_and(|timelapse| timelapse.failed);
+    timelapse || status.recording.as_ref().is_some_and(|recording| recording.failed)
 }
 
 fn camera_code(camera: &CameraStatus) -> Option<u8> {
@@ -110,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::status::{CameraRecording, PublishStatus, RecordingStatus};
+    use crate::model::status::{CameraRecording, PublishStatus, RecordingStatus, TimelapseStatus};
 
     const TROUBLES: [FaultKind; 5] =
         [FaultKind::Away, FaultKind::Busy, FaultKind::Broken, FaultKind::Settings, FaultKind::Encoder];
@@ -190,6 +196,10 @@ mod tests {
             |trouble| CameraStatus { trouble: Some(trouble), state: PipelineState::Fault, ..CameraStatus::default() };
         let recording = Some(RecordingStatus { failed: true, ..RecordingStatus::default() });
         let mut status = Status { recording, ..Status::default() };
+        assert_eq!(Indicator::Fault.pattern(&status), LedPattern::Code(10));
+        assert_eq!(Indicator::Recording.pattern(&status), LedPattern::Code(10));
+        let timelapse = Some(TimelapseStatus { failed: true, ..TimelapseStatus::default() });
+        (status.recording, status.timelapse) = (None, timelapse);
         assert_eq!(Indicator::Fault.pattern(&status), LedPattern::Code(10));
         assert_eq!(Indicator::Recording.pattern(&status), LedPattern::Code(10));
         status.publish.push(PublishStatus { state: PipelineState::Fault, ..PublishStatus::default() });

@@ -37,6 +37,9 @@ pub(super) fn line(status: &Status) -> String {
     if let Some(fault) = status.recording.as_ref().and_then(|recording| recording.fault.as_ref()) {
         let _ = write!(line, "; not recorded: {fault}");
     }
+    if let Some(fault) = status.timelapse.as_ref().and_then(|timelapse| timelapse.fault.as_ref()) {
+        let _ = write!(line, "; no time-lapse: {fault}");
+    }
     // A line break would end the message to systemd and start another one.
     let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(MAX_LINE).collect()
@@ -72,7 +75,7 @@ fn camera_text(camera: &CameraStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::status::{Audio, PublishStatus, RecordingStatus};
+    use crate::model::status::{Audio, PublishStatus, RecordingStatus, TimelapseStatus};
 
     #[test]
     fn status_line_lists_viewers_cameras_and_faults() {
@@ -102,12 +105,14 @@ mod tests {
             PublishStatus { camera: "door".into(), fault: Some("no token".into()), ..PublishStatus::default() };
         let publish = vec![PublishStatus::default(), refused];
         let recording = RecordingStatus { fault: Some("card: full".into()), ..RecordingStatus::default() };
-        let (cameras, recording) = (vec![live, away, closed], Some(recording));
-        let status = Status { cameras, audio, publish, recording, viewers: 3, ..Status::default() };
+        let timelapse = TimelapseStatus { fault: Some("card: slow".into()), ..TimelapseStatus::default() };
+        let (cameras, recording, timelapse) = (vec![live, away, closed], Some(recording), Some(timelapse));
+        let status = Status { cameras, audio, publish, recording, timelapse, viewers: 3, ..Status::default() };
         assert_eq!(
             line(&status),
             "3 viewers; door: live 1280x720, watched by 2; yard: fault, watched by 1, /dev/video2: unplugged; shed: closed, test \
-             pattern; microphone: hw:1: busy; door is not published: no token; not recorded: card: full"
+             pattern; microphone: hw:1: busy; door is not published: no token; not recorded: card: full; no \
+             time-lapse: card: slow"
         );
     }
 

@@ -117,6 +117,11 @@ impl FragmentWriter {
         self.finish(None)
     }
 
+    /// As [`flush`](Self::flush), with a last frame that is shown until `end`.
+    pub fn flush_until(&mut self, end: Timestamp) -> Option<Fragment> {
+        self.finish(Some(ticks(end.saturating_since(self.start), VIDEO_RATE)))
+    }
+
     /// Forgets what was collected since the last fragment.
     pub fn discard(&mut self) {
         self.video.clear();

@@ -2,6 +2,42 @@
 
 use std::time::Duration;
 
+use super::name::FileKind;
+
+/// What is kept of each kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepRules {
+    /// Of recordings.
+    pub recordings: KeepLimits,
+    /// Of time-lapses.
+    pub timelapses: KeepLimits,
+}
+
+impl KeepRules {
+    /// What is kept of a kind of file.
+    pub fn of(&self, kind: FileKind) -> &KeepLimits {
+        match kind {
+            FileKind::Recording => &self.recordings,
+            FileKind::Timelapse => &self.timelapses,
+        }
+    }
+
+    /// What to do about recordings, and about time-lapses; see [`KeepLimits::cleanup`]. For free space, recordings are deleted
+    /// before any time-lapse: these are much smaller, and meant to last.
+    pub fn cleanup(&self, all: Vec<KeptRecording>, now: i64, free: u64) -> [Cleanup; 2] {
+        let (recordings, timelapses): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|recording| recording.kind == FileKind::Recording);
+        let mut of_recordings = self.recordings.cleanup(recordings.clone(), now, free);
+        let deleted = recordings.iter().filter(|recording| of_recordings.delete.contains(&recording.number));
+        let free = free.saturating_add(deleted.map(|recording| recording.bytes).sum());
+        let of_timelapses = self.timelapses.cleanup(timelapses, now, free);
+        if of_timelapses.missing != Some(MissingRoom::Free) {
+            of_recordings.missing.take_if(|missing| *missing == MissingRoom::Free);
+        }
+        [of_recordings, of_timelapses]
+    }
+}
+
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepLimits {
@@ -18,6 +54,8 @@ pub struct KeepLimits {
 pub struct KeptRecording {
     /// Counts all recordings.
     pub number: u64,
+    /// What it has in it.
+    pub kind: FileKind,
     /// Its size.
     pub bytes: u64,
     /// When it has ended, in seconds since the Unix epoch, by the clock as it was then.
@@ -84,12 +122,11 @@ mod tests {
 
     const MB: u64 = 1_000_000;
     const NONE: KeepLimits = KeepLimits { bytes: None, age: None, min_free: 0 };
+    const NEW: KeptRecording = KeptRecording { number: 0, kind: FileKind::Recording, bytes: 0, end: 0, stays: false };
 
     /// So many recordings of 10 MB and a minute each, one after another.
     fn minutes(count: u64) -> Vec<KeptRecording> {
-        (1..=count)
-            .map(|number| KeptRecording { number, bytes: 10 * MB, end: number as i64 * 60, stays: false })
-            .collect()
+        (1..=count).map(|number| KeptRecording { number, bytes: 10 * MB, end: number as i64 * 60, ..NEW }).collect()
     }
 
     #[test]
@@ -126,6 +163,28 @@ mod tests {
     }
 
     #[test]
+    fn time_lapses_have_limits_of_their_own_and_make_room_last() {
+        let mut all = minutes(8);
+        for timelapse in &mut all[..3] {
+            timelapse.kind = FileKind::Timelapse;
+        }
+        let recordings = KeepLimits { bytes: Some(40 * MB), min_free: 100 * MB, ..NONE };
+        let timelapses = KeepLimits { bytes: Some(20 * MB), min_free: 100 * MB, ..NONE };
+        let rules = KeepRules { recordings, timelapses };
+        let deleted = |free: u64| rules.cleanup(all.clone(), 600, free).map(|cleanup| cleanup.delete);
+        assert_eq!(deleted(100 * MB), [vec![4], vec![1]], "the oldest of each kind");
+        assert_eq!(deleted(60 * MB), [vec![4, 5, 6, 7], vec![1]]);
+        assert_eq!(deleted(40 * MB), [vec![4, 5, 6, 7, 8], vec![1]]);
+        assert_eq!(deleted(30 * MB), [vec![4, 5, 6, 7, 8], vec![1, 2]]);
+        // What is missing in the end is missing for both, and what time-lapses make up for is not.
+        let missing = |free: u64| rules.cleanup(all.clone(), 600, free).map(|cleanup| cleanup.missing);
+        assert_eq!(missing(30 * MB), [None, None]);
+        assert_eq!(missing(10 * MB), [Some(MissingRoom::Free); 2]);
+        all.iter_mut().for_each(|kept| kept.stays = kept.kind == FileKind::Timelapse);
+        assert_eq!(rules.cleanup(all, 600, 100 * MB).map(|cleanup| cleanup.missing), [None, Some(MissingRoom::Bytes)]);
+    }
+
+    #[test]
     fn a_clock_that_was_behind_costs_no_recording() {
         // After a power cut the board thinks that it is 1970, until it has asked for the time.
         let year = 31_536_000;
@@ -133,7 +192,7 @@ mod tests {
         for recording in &mut recordings {
             recording.end += 56 * year;
         }
-        recordings.push(KeptRecording { number: 4, bytes: MB, end: 60, stays: false });
+        recordings.push(KeptRecording { number: 4, bytes: MB, end: 60, ..NEW });
         let limits = KeepLimits { age: Some(Duration::from_secs(3_600)), ..NONE };
         assert_eq!(limits.cleanup(recordings.clone(), 56 * year + 600, 0), Cleanup::default());
         // A clock that goes back deletes nothing either.
@@ -155,7 +214,7 @@ mod tests {
                 if second % interval == 0 {
                     number += 1;
                     let stays = second % protected == 0 && second > 0;
-                    recordings.push(KeptRecording { number, bytes: 0, end: second + length, stays });
+                    recordings.push(KeptRecording { number, end: second + length, stays, ..NEW });
                 }
             }
             for recording in recordings.iter_mut().filter(|recording| second < recording.end) {

@@ -8,10 +8,13 @@
 //! queue (bounded) -> storage (thread) -> library (directory)
 //! ```
 //!
+//! A time-lapse is made of single key frames in the same way: `timelapse` (task) -> `film` -> queue.
+//!
 //! Nothing waits for the card. Who may see recordings, and HTTP, are in `server`.
 
 mod camera;
 mod event;
+mod film;
 mod keep;
 mod library;
 mod machine;
@@ -20,6 +23,7 @@ mod picture;
 mod pre_roll;
 mod queue;
 mod storage;
+pub mod timelapse;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,11 +34,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use camera::{CameraRecorder, RecordCommand};
-use keep::KeepLimits;
+use film::{Film, FilmRules};
+use keep::{KeepLimits, KeepRules};
 pub use library::{Library, RecordingError, StoredRecording};
 use machine::{RecordingMachine, RecordingRules};
+use name::FileKind;
 use queue::StorageQueue;
-use storage::{Storage, StorageThread};
+use storage::{Storage, StorageThread, Writer};
+use timelapse::TimelapseTask;
 
 use crate::media::{AudioPacket, EncodedFrame};
 use crate::model::metrics::Metrics;
@@ -138,18 +145,22 @@ impl Config {
     }
 
     fn rules(&self, source: &RecorderSource, cameras: usize) -> RecordingRules {
-        // So that there are always files that have ended, which can be deleted to make room.
-        let part = self.keep_bytes / (4 * cameras.max(1) as u64);
         RecordingRules {
             camera: source.index,
             always: self.mode == RecordingMode::Always,
             before: if self.mode.has_events() { seconds(self.before) } else { Duration::ZERO },
             after: seconds(self.after),
             max_length: seconds(60 * self.file_minutes),
-            max_bytes: if self.keep_bytes > 0 { part.max(MIN_FILE) } else { u64::MAX },
+            max_bytes: max_file(self.keep_bytes, cameras),
             channels: source.audio.is_some().then_some(source.channels),
         }
     }
+}
+
+/// The most bytes of a file: so that there are always files that have ended, which can be deleted to make room.
+fn max_file(keep_bytes: u64, cameras: usize) -> u64 {
+    let part = keep_bytes / (4 * cameras.max(1) as u64);
+    if keep_bytes > 0 { part.max(MIN_FILE) } else { u64::MAX }
 }
 
 fn seconds(seconds: u32) -> Duration {
@@ -257,15 +268,18 @@ impl Recorder {
     }
 }
 
-/// The status at the start; `None` when recording is off and there are no recordings of before.
+/// The status at the start; `None` when nothing is recorded, also no time-lapse, and there are no recordings of before.
 pub fn initial_status(
     config: &Config,
+    timelapse: &timelapse::Config,
     library: &Library,
     cameras: impl IntoIterator<Item = String>,
 ) -> Option<RecordingStatus> {
     let camera = |camera| CameraRecording { camera, ..CameraRecording::default() };
     let cameras = match config.mode {
-        RecordingMode::Off if library.list().unwrap_or_default().is_empty() => return None,
+        RecordingMode::Off if timelapse.every.is_none() && library.list().unwrap_or_default().is_empty() => {
+            return None;
+        }
         RecordingMode::Off => Vec::new(),
         RecordingMode::Always | RecordingMode::Manual | RecordingMode::Events => {
             cameras.into_iter().map(camera).collect()
@@ -303,38 +317,69 @@ impl Drop for Guard {
     }
 }
 
-/// Starts to record these cameras, unless recording is off.
+/// Starts to record these cameras, and their time-lapses, unless both are off.
 ///
 /// # Errors
 ///
 /// When the thread cannot be created.
 pub fn start(
     config: &Config,
+    timelapse: &timelapse::Config,
     library: Library,
     sources: Vec<RecorderSource>,
     metrics: &Metrics,
     publisher: &StatusPublisher,
 ) -> std::io::Result<(Recorder, Option<Guard>)> {
-    if config.mode == RecordingMode::Off {
+    let is_recording = config.mode != RecordingMode::Off;
+    if !is_recording && timelapse.every.is_none() {
         return Ok((Recorder::off(config, library), None));
     }
-    let storage = Storage::new(sources.len(), publisher.clone());
-    let names = sources.iter().map(|source| source.name.clone()).collect();
-    let sync = seconds(config.sync);
-    let thread = StorageThread::new(storage.clone(), library.clone(), names, config.limits(), sync, metrics.clone());
+    let count = sources.len();
+    let recordings = Storage::new(count, publisher.clone());
+    let timelapses = recordings.for_timelapses(count);
+    let writers = [FileKind::Recording, FileKind::Timelapse].into_iter().flat_map(|kind| {
+        sources.iter().map(move |source| Writer { name: source.name.clone(), camera: source.index, kind })
+    });
+    let thread = StorageThread::new(
+        recordings.clone(),
+        timelapses.clone(),
+        library.clone(),
+        writers.collect(),
+        KeepRules { recordings: config.limits(), timelapses: timelapse.limits(config.min_free) },
+        seconds(config.sync),
+        metrics.clone(),
+    );
     let thread = MediaThread::spawn("storage".into(), move || thread.run())?;
-    let (tasks, stop, count) = (TaskTracker::new(), CancellationToken::new(), sources.len());
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut senders = Vec::new();
     for source in sources {
-        let (sender, commands) = mpsc::channel(MAX_COMMANDS);
-        senders.push(sender);
-        let machine = RecordingMachine::new(config.rules(&source, count), storage.clone(), metrics.clone());
-        let (status, health, stop) = (publisher.watch(), storage.watch(), stop.clone());
-        tasks.spawn(CameraRecorder { source, machine, commands, status, health, stop, failures: 0 }.run());
+        let (status, stop) = (publisher.watch(), stop.clone());
+        if let Some(every) = timelapse.every {
+            let writer = count + source.index;
+            let rules = FilmRules { writer, fps: timelapse.fps, max_bytes: max_file(timelapse.keep_bytes, count) };
+            let task = TimelapseTask {
+                camera: source.index,
+                video: source.video.clone(),
+                every,
+                film: Film::new(rules, timelapses.clone(), metrics.clone()),
+                status: status.clone(),
+                health: timelapses.watch(),
+                stop: stop.clone(),
+                failures: 0,
+            };
+            tasks.spawn(task.run());
+        }
+        if is_recording {
+            let (sender, commands) = mpsc::channel(MAX_COMMANDS);
+            senders.push(sender);
+            let machine = RecordingMachine::new(config.rules(&source, count), recordings.clone(), metrics.clone());
+            let health = recordings.watch();
+            tasks.spawn(CameraRecorder { source, machine, commands, status, health, stop, failures: 0 }.run());
+        }
     }
     let inner =
         RecorderInner { mode: config.mode, viewers_may_see: config.viewers_may_see, library, commands: senders };
-    let guard = Guard { tasks, stop, queue: storage.queue, storage: Some(thread) };
+    let guard = Guard { tasks, stop, queue: recordings.queue, storage: Some(thread) };
     Ok((Recorder(Arc::new(inner)), Some(guard)))
 }
 

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Local};
+use chrono::{DateTime, Datelike as _, Local, Timelike as _};
 
 /// When the recording starts, in the device's time zone, with the difference to UTC.
 const TIME_FORMAT: &str = "%Y-%m-%d-%H-%M-%S%z";
@@ -27,6 +27,18 @@ const EXTENSION: &str = ".mp4";
 /// The end of the name of a picture.
 const PICTURE_EXTENSION: &str = ".jpg";
 
+/// The seconds of a day.
+const DAY: i64 = 86_400;
+
+/// What a file has in it, which decides how long it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// What was captured, as it was.
+    Recording,
+    /// A picture now and then.
+    Timelapse,
+}
+
 /// Why something is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingCause {
@@ -36,11 +48,13 @@ pub enum RecordingCause {
     Manual,
     /// Something has moved.
     Motion,
+    /// It is a time-lapse.
+    Timelapse,
 }
 
 impl RecordingCause {
     /// All of them.
-    const ALL: [Self; 3] = [Self::Always, Self::Manual, Self::Motion];
+    const ALL: [Self; 4] = [Self::Always, Self::Manual, Self::Motion, Self::Timelapse];
 
     /// Its name in file names, the list and the status.
     pub fn name(self) -> &'static str {
@@ -48,7 +62,13 @@ impl RecordingCause {
             Self::Always => "always",
             Self::Manual => "manual",
             Self::Motion => "motion",
+            Self::Timelapse => "timelapse",
         }
+    }
+
+    /// What its files have in them.
+    pub fn kind(self) -> FileKind {
+        if self == Self::Timelapse { FileKind::Timelapse } else { FileKind::Recording }
     }
 }
 
@@ -122,8 +142,25 @@ impl RecordingName {
 
     /// When it ends, in seconds since the Unix epoch; while it is being written, when it starts.
     pub fn end(&self) -> i64 {
-        self.start.saturating_add(self.length.map_or(0, |length| length.as_secs() as i64))
+        let Some(length) = self.length else { return self.start };
+        let length = match self.cause.kind() {
+            FileKind::Recording => length.as_secs() as i64,
+            // A film is shorter than what it shows, which may go on to the end of its day.
+            FileKind::Timelapse => DAY - self.seconds_of_day(),
+        };
+        self.start.saturating_add(length)
     }
+
+    /// How many seconds of its day were over when it started.
+    fn seconds_of_day(&self) -> i64 {
+        let start = DateTime::parse_from_str(&self.time, TIME_FORMAT);
+        start.map_or(0, |start| start.num_seconds_from_midnight().into())
+    }
+}
+
+/// The day of a time, in the device's time zone: a number that is one higher on the next day.
+pub fn local_day(time: SystemTime) -> i32 {
+    DateTime::<Local>::from(time).num_days_from_ce()
 }
 
 /// The file name of a recording's picture.
@@ -154,7 +191,9 @@ mod tests {
                 assert_eq!((begun.start, begun.end()), (1_764_530_696, 1_764_530_696));
                 let length = Some(Duration::from_millis(61_500));
                 let ended = RecordingName { protected: true, length, ..begun.clone() };
-                assert_eq!(ended.end(), 1_764_530_757);
+                if cause.kind() == FileKind::Recording {
+                    assert_eq!(ended.end(), 1_764_530_757);
+                }
                 for name in [begun.clone(), RecordingName { protected: true, ..begun }, ended] {
                     assert_eq!(RecordingName::parse(&name.file()), Some(name));
                 }
@@ -162,6 +201,15 @@ mod tests {
         }
         let many = RecordingName::new("a", start, 12_345_678, RecordingCause::Always);
         assert_eq!(RecordingName::parse(&many.file()), Some(many));
+    }
+
+    #[test]
+    fn a_time_lapse_ends_with_its_day() {
+        let name = |time: &str| RecordingName::parse(&format!("a-{time}-000001-timelapse-4000ms.mp4")).expect("a name");
+        let (early, late) = (name("2026-11-30-00-00-00+0100"), name("2026-11-30-23-59-50+0100"));
+        assert_eq!((early.end() - early.start, late.end() - late.start), (86_400, 10));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_530_696);
+        assert_eq!(local_day(now + Duration::from_secs(86_400)), local_day(now) + 1);
     }
 
     #[test]

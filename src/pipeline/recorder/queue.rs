@@ -13,22 +13,22 @@ use crate::util::lock::{Condvar, Mutex};
 /// pause to clean up.
 const MAX_BYTES: usize = 24 << 20;
 
-/// What the storage thread is asked to do, for the camera of that index.
+/// What the storage thread is asked to do, for the writer of that index.
 #[derive(Debug)]
 pub enum StorageJob {
     /// Begin a file.
     Begin(Box<BeginFile>),
-    /// Append to the camera's file.
+    /// Append to the writer's file.
     Append(usize, Fragment),
-    /// End the camera's file.
+    /// End the writer's file.
     End(usize),
 }
 
 /// A file to begin.
 #[derive(Debug)]
 pub struct BeginFile {
-    /// The camera's index.
-    pub camera: usize,
+    /// The writer's index.
+    pub writer: usize,
     /// When it starts, by the wall clock.
     pub start: SystemTime,
     /// Why.

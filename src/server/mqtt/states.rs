@@ -68,6 +68,8 @@ fn fault_reasons(status: &Status) -> Vec<String> {
     );
     let unrecorded = status.recording.as_ref().filter(|recording| recording.failed);
     reasons.extend(unrecorded.map(|recording| named("recording", recording.fault.as_deref())));
+    let no_timelapse = status.timelapse.as_ref().filter(|timelapse| timelapse.failed);
+    reasons.extend(no_timelapse.map(|timelapse| named("time-lapse", timelapse.fault.as_deref())));
     reasons
 }
 
@@ -86,7 +88,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::model::status::{Audio, CameraRecording, FaultKind, MotionStatus, PublishStatus, RecordingStatus};
+    use crate::model::status::{
+        Audio, CameraRecording, FaultKind, MotionStatus, PublishStatus, RecordingStatus, TimelapseStatus,
+    };
 
     fn shown(status: &Status, pictures: bool) -> HashMap<String, String> {
         let topics = Topics::new("p", None, "d");
@@ -136,6 +140,9 @@ mod tests {
         status.recording = Some(RecordingStatus { failed: true, fault, ..RecordingStatus::default() });
         assert_eq!(reason(&status), ("ON".into(), Some("recording: card: full".into())));
         status.recording = None;
+        status.timelapse = Some(TimelapseStatus { failed: true, ..TimelapseStatus::default() });
+        assert_eq!(reason(&status), ("ON".into(), Some("time-lapse: not available".into())));
+        status.timelapse = None;
         status.privacy_kept = false;
         let (fault, unkept) = reason(&status);
         assert!(fault == "ON" && unkept.as_ref().is_some_and(|reason| reason.contains("restart")), "{unkept:?}");
