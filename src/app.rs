@@ -26,6 +26,8 @@ use crate::pipeline::{self, video};
 use crate::server::auth::Auth;
 use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
 use crate::server::floor::Floor;
+use crate::server::hooks;
+use crate::server::hooks::HookDeps;
 use crate::server::http;
 use crate::server::mqtt;
 use crate::server::mqtt::MqttDeps;
@@ -49,6 +51,8 @@ pub struct App {
     dispatcher: Dispatcher,
     buttons: Option<buttons::Guard>,
     mqtt: mqtt::Guard,
+    hooks: hooks::Guard,
+    hook_deps: HookDeps,
     server: http::Server,
     session_manager: SessionManager,
     rtsp: Option<RtspServer>,
@@ -93,7 +97,7 @@ impl App {
         if status.privacy {
             tracing::info!("privacy switch on: cameras and microphone stay closed");
         }
-        let publisher = StatusPublisher::new(status);
+        let publisher = StatusPublisher::new(status.clone());
         let listener = match notifier.listener()? {
             Some(listener) => http::adopt(listener, config.http.listen)?,
             None => http::bind(config.http.listen).await?,
@@ -137,6 +141,17 @@ impl App {
         let (recorder, recorder_guard) =
             recorder::start(&config.recording, &config.timelapse, library, sources, &metrics, &publisher)
                 .context("start the recorder")?;
+        let hook_deps = HookDeps {
+            status: publisher.clone(),
+            motions: motions
+                .iter()
+                .filter(|motion| motion.is_enabled())
+                .map(|motion| motion.events().clone())
+                .collect(),
+            library: recorder.library().clone(),
+            metrics: metrics.clone(),
+        };
+        let hooks = hooks::start(&config.hooks, &hook_deps, status);
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());
         let videos = streams.iter().map(|stream| stream.video.demand().clone());
         let sounds = audio.iter().map(|audio| audio.demand().clone());
@@ -227,6 +242,8 @@ impl App {
             dispatcher,
             buttons,
             mqtt,
+            hooks,
+            hook_deps,
             server,
             session_manager,
             rtsp,
@@ -264,6 +281,9 @@ impl App {
         if running.buttons != self.config.buttons {
             self.buttons = None;
             self.buttons = start_buttons(&running, &self.dispatcher);
+        }
+        if running.hooks != self.config.hooks {
+            self.hooks = hooks::start(&running.hooks, &self.hook_deps, self.publisher.snapshot());
         }
         match self.config.differing(&running).join(", ") {
             keys if keys.is_empty() => {
@@ -303,6 +323,7 @@ impl App {
         let Self {
             buttons,
             mqtt,
+            hooks,
             server,
             session_manager,
             rtsp,
@@ -331,8 +352,14 @@ impl App {
             }
         };
         // Publications first, so that they do not take the end of their sessions for a failure.
-        let ((), served, (), (), ()) =
-            tokio::join!(publishers.stop(), server.stop(), session_manager.stop(), stop_rtsp, stop_recorder);
+        let ((), served, (), (), (), ()) = tokio::join!(
+            publishers.stop(),
+            server.stop(),
+            session_manager.stop(),
+            stop_rtsp,
+            stop_recorder,
+            hooks.stop()
+        );
         // Only now, because it tells that nobody watches any more.
         mqtt.stop().await;
         if let Err(error) = served {

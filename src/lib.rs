@@ -36,7 +36,7 @@
 //!    speaker.
 //! 6. `pipeline`: the threads from a source to its broadcast, motion detection, the thread that plays what somebody says, the
 //!    privacy switch, and the recorder.
-//! 7. [`server`]: `auth`, `photos`, `sessions`, `floor`, `dispatch`, `client`, `mqtt`, `rtc`, `publish`, `rtsp` and `http`,
+//! 7. [`server`]: `auth`, `photos`, `sessions`, `floor`, `dispatch`, `client`, `hooks`, `mqtt`, `rtc`, `publish`, `rtsp` and `http`,
 //!    in this order. It is handed subscriptions and handles, and imports neither `device` nor `capture`.
 //! 8. [`config`], [`app`], [`log`], [`cli`]: the program around it.
 //!
@@ -58,6 +58,9 @@
 //! Recordings on the board are made of the same frames and packets: `pipeline::recorder` subscribes as viewers do, puts them into
 //! MP4 (`media::mp4`), and writes on a thread of its own, which nothing waits for. Time-lapses are made of single key frames in the
 //! same way.
+//!
+//! What begins and ends (motion, recordings, faults...) is in the status and in events. `server::hooks` runs programs and posts to
+//! servers then, each with a queue of its own and a limit for its time.
 //!
 //! Other players get the same frames and packets of audio by RTSP, if that is configured: `server::rtsp` sends them plain, on
 //! the TCP connection of the requests or by UDP.

@@ -11,6 +11,8 @@ use crate::media::motion;
 use crate::pipeline::recorder;
 use crate::pipeline::recorder::{RecordingMode, timelapse};
 use crate::server::auth::{Mode, Role};
+use crate::server::hooks;
+use crate::server::hooks::{HookAction, HookProgram};
 use crate::server::http;
 use crate::server::http::Tls;
 use crate::server::mqtt;
@@ -90,6 +92,7 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
     publications(out, &config.publish)?;
     recording(out, &config.recording)?;
     timelapse(out, &config.timelapse)?;
+    hooks(out, &config.hooks)?;
     privacy_leds_and_buttons(out, config)?;
     mqtt_broker(out, &config.mqtt)?;
     let delay = config.rtc.playout_delay;
@@ -158,6 +161,23 @@ fn timelapse(out: &mut impl Write, config: &timelapse::Config) -> io::Result<()>
     let bytes = if *keep_bytes == 0 { "any size".into() } else { format!("up to {} MB", keep_bytes / 1_000_000) };
     let days = if *keep_days == 0 { String::new() } else { format!(" and {keep_days} days") };
     writeln!(out, "  lapse   a picture every {} s, {fps} a second, {bytes}{days}", every.as_secs())
+}
+
+/// What is run or posted when something happens, without secrets.
+fn hooks(out: &mut impl Write, hooks: &[hooks::Config]) -> io::Result<()> {
+    for hooks::Config { on, camera, action, timeout } in hooks {
+        let on = on.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let of = camera.as_ref().map_or(String::new(), |camera| format!(" of {camera}"));
+        let does = match action {
+            HookAction::Run(HookProgram { path, arguments }) if arguments.is_empty() => {
+                format!("runs {}", path.display())
+            }
+            HookAction::Run(HookProgram { path, .. }) => format!("runs {} with arguments", path.display()),
+            HookAction::Post(target) => format!("posts to {}", target.url.server()),
+        };
+        writeln!(out, "  hook    {on}{of}: {does}, for up to {timeout} s")?;
+    }
+    Ok(())
 }
 
 /// Privacy switch, LEDs and buttons.
@@ -411,6 +431,23 @@ mod tests {
             out.contains("server turn:a:1 as u\n") && out.contains("server turn:b:1 with a shared secret\n"),
             "{out}"
         );
+        assert!(!out.contains("hidden"), "{out}");
+    }
+
+    #[test]
+    fn time_lapses_and_hooks_are_shown_without_secrets() {
+        let text = "[timelapse]\nevery = \"5 min\"\n[[hook]]\non = [\"fault\", \"privacy.begun\"]\nexec = [\"/a\", \"hidden\"]\n\
+                    [[hook]]\non = \"fault\"\nurl = \"http://a/hidden\"\nheaders = [\"X: hidden\"]\ntimeout = 60";
+        let mut out = Vec::new();
+        print(&mut out, Path::new("a.toml"), &Config::parse(text, "a.toml").unwrap()).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        for line in [
+            "  lapse   a picture every 300 s, 25 a second, up to 4000 MB and 365 days\n",
+            "  hook    fault, privacy.begun: runs /a with arguments, for up to 10 s\n",
+            "  hook    fault: posts to http://a, for up to 60 s\n",
+        ] {
+            assert!(out.contains(line), "{out}");
+        }
         assert!(!out.contains("hidden"), "{out}");
     }
 }

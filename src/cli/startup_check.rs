@@ -3,9 +3,16 @@
 //!
 //! Errors in the file itself are found by `config`.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
 use crate::config::Config;
 use crate::pipeline::recorder::{Library, RecordingMode};
 use crate::server::auth::Mode;
+use crate::server::hooks::{HookAction, read_headers};
 use crate::server::http;
 use crate::server::http::{Encryption, Tls};
 use crate::server::mqtt;
@@ -47,21 +54,38 @@ pub fn problems(config: &Config, listens: bool) -> Vec<String> {
     problems
 }
 
-/// What would keep porthole from connecting to the MQTT broker, each with its key. It starts all the same, and tries again.
-/// Credentials that systemd hands to the service cannot be read by the check before a reload.
+/// What would keep porthole from connecting to the MQTT broker, and hooks from doing what they should, each with its key. It
+/// starts all the same, and tries again. Credentials that systemd hands to the service cannot be read by the check before a
+/// reload.
 pub fn warnings(config: &Config) -> Vec<String> {
-    if config.mqtt.broker.is_none() {
-        return Vec::new();
+    let mut tried = Vec::new();
+    if config.mqtt.broker.is_some() {
+        tried.push(("mqtt.password_file".to_owned(), mqtt::check_password(&config.mqtt)));
+        tried.push(("mqtt.ca".to_owned(), mqtt::check_ca(&config.mqtt)));
     }
-    let tried = [("mqtt.password_file", mqtt::check_password(&config.mqtt)), ("mqtt.ca", mqtt::check_ca(&config.mqtt))];
+    for (index, hook) in config.hooks.iter().enumerate() {
+        tried.extend(match &hook.action {
+            HookAction::Run(program) => Some((format!("hook[{index}].exec"), check_program(&program.path))),
+            HookAction::Post(target) => target
+                .headers_file
+                .as_ref()
+                .map(|path| (format!("hook[{index}].headers_file"), read_headers(path).map(drop))),
+        });
+    }
     tried.into_iter().filter_map(|(key, tried)| Some(format!("{key}: {:#}", tried.err()?))).collect()
+}
+
+/// Checks that a program is there, and can be run by somebody.
+fn check_program(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let found = fs::metadata(path).with_context(|| format!("{shown}; check the path"))?;
+    let is_program = found.is_file() && found.permissions().mode() & 0o111 != 0;
+    anyhow::ensure!(is_program, "{shown}: not a program; make it one with chmod +x");
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use super::*;
 
     fn checked(text: &str) -> Vec<String> {
@@ -90,6 +114,26 @@ mod tests {
             assert_eq!(checked(&text), [""; 0], "{text}");
         }
         assert_eq!(files(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn hooks_that_cannot_work_are_warnings() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        fs::write(folder.path().join("notes"), "token").unwrap();
+        let text = format!(
+            "[[hook]]\non = \"fault\"\nexec = \"/bin/sh\"\n[[hook]]\non = \"fault\"\nexec = \"{path}/missing\"\n\
+             [[hook]]\non = \"fault\"\nexec = \"{path}/notes\"\n\
+             [[hook]]\non = \"fault\"\nurl = \"http://a\"\nheaders_file = \"{path}/notes\""
+        );
+        let expected = [
+            format!("hook[1].exec: {path}/missing; check the path: No such file or directory (os error 2)"),
+            format!("hook[2].exec: {path}/notes: not a program; make it one with chmod +x"),
+            format!(
+                "hook[3].headers_file: {path}/notes: not a header on each line, such as Authorization: Bearer TOKEN"
+            ),
+        ];
+        assert_eq!(warnings(&Config::parse(&text, "").unwrap()), expected);
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Config {
             timelapse: self.timelapse.clone(),
             mqtt: new.mqtt.clone(),
             publish: self.publish.clone(),
+            hooks: new.hooks.clone(),
             leds: new.leds.clone(),
             buttons: new.buttons.clone(),
         }
@@ -78,6 +79,7 @@ impl Config {
             timelapse,
             mqtt,
             publish,
+            hooks,
             leds,
             buttons,
         } = self;
@@ -113,6 +115,7 @@ impl Config {
         timelapse_keys(&mut keys, timelapse, &other.timelapse);
         mqtt_keys(&mut keys, mqtt, &other.mqtt);
         keys.extend((*publish != other.publish).then(|| "[[publish]]".into()));
+        keys.extend((*hooks != other.hooks).then(|| "[[hook]]".into()));
         keys.extend((*leds != other.leds).then(|| "[[led]]".into()));
         keys.extend((*buttons != other.buttons).then(|| "[[button]]".into()));
         keys
@@ -369,6 +372,9 @@ mod tests {
         token = "c"
         camera = "door"
         mode = "on_demand"
+        [[hook]]
+        on = "fault"
+        exec = "/a"
         [[led]]
         gpio = 17
         [[button]]
@@ -377,7 +383,7 @@ mod tests {
     "#;
 
     /// What takes effect without a restart.
-    const LIVE: [&str; 30] = [
+    const LIVE: [&str; 31] = [
         "log.level",
         "http.redirect",
         "http.hosts",
@@ -406,6 +412,7 @@ mod tests {
         "mqtt.discovery",
         "mqtt.snapshot_interval",
         "mqtt.privacy",
+        "[[hook]]",
         "[[led]]",
         "[[button]]",
     ];
@@ -416,9 +423,9 @@ mod tests {
         assert_eq!(old.differing(&old), [""; 0]);
         let named: BTreeSet<String> =
             old.differing(&new).into_iter().map(|key| key.replace("camera[0]", "camera")).collect();
-        // Publications, LEDs and buttons are compared as whole lists.
+        // Publications, hooks, LEDs and buttons are compared as whole lists.
         let whole = |key: String| match key.split_once('.') {
-            Some((section @ ("publish" | "led" | "button"), _)) => format!("[[{section}]]"),
+            Some((section @ ("publish" | "hook" | "led" | "button"), _)) => format!("[[{section}]]"),
             _ => key,
         };
         // A section with keys of its own is compared by them.

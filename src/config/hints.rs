@@ -39,6 +39,13 @@ pub(super) fn hint(section: &str, key: &str) -> Option<&'static str> {
         ("timelapse", "interval" | "seconds" | "enabled" | "mode" | "on") => {
             "how often is every, such as every = \"10 s\""
         }
+        ("hook", "event" | "events" | "when" | "trigger") => "what it waits for is on, such as on = \"motion\"",
+        ("hook", "command" | "cmd" | "run" | "program" | "script") => {
+            "the program is exec, such as exec = [\"/usr/local/bin/notify\", \"door\"]"
+        }
+        ("hook", "token" | "password" | "bearer" | "authorization") => {
+            "a token is in headers, such as headers = [\"Authorization: Bearer TOKEN\"]"
+        }
         ("log", "file" | "path" | "output") => "the log goes to standard error; the journal keeps that of the service",
         _ => return None,
     };

@@ -8,6 +8,7 @@ mod broker;
 mod changes;
 mod errors;
 mod hints;
+mod hooks;
 mod motion;
 mod network;
 mod publish;
@@ -29,6 +30,7 @@ use crate::pipeline::recorder::timelapse::Config as TimelapseConfig;
 use crate::pipeline::{privacy, recorder, video};
 use crate::server::auth;
 use crate::server::floor;
+use crate::server::hooks::Config as HookConfig;
 use crate::server::http;
 use crate::server::mqtt;
 use crate::server::photos;
@@ -72,6 +74,8 @@ pub struct Config {
     pub mqtt: mqtt::Config,
     /// Cameras that are published to servers.
     pub publish: Vec<PublishConfig>,
+    /// What is run or posted when something happens.
+    pub hooks: Vec<HookConfig>,
     /// Status LEDs.
     pub leds: Vec<leds::Config>,
     /// Buttons.
@@ -97,6 +101,7 @@ impl Default for Config {
             timelapse: TimelapseConfig::default(),
             mqtt: mqtt::Config::default(),
             publish: Vec::new(),
+            hooks: Vec::new(),
             leds: Vec::new(),
             buttons: Vec::new(),
         }
@@ -149,7 +154,7 @@ impl Config {
 /// All valid keys, as `section.key`.
 pub fn keys() -> BTreeSet<String> {
     // One section of each list, so that its keys are read.
-    read("[[camera]]\n[[publish]]\n[[led]]\n[[button]]", "").1
+    read("[[camera]]\n[[publish]]\n[[hook]]\n[[led]]\n[[button]]", "").1
 }
 
 fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
@@ -247,6 +252,10 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
     let names: Vec<String> = config.cameras.iter().map(|camera| camera.camera.name.clone()).collect();
     reader.list("publish", |section| config.publish.extend(publish::publication(section, &names)));
     let mut claims = board::Claims::default();
+    reader.list("hook", |section| {
+        let hook = hooks::hook(section, &config);
+        config.hooks.extend(hook);
+    });
     reader.list("led", |led| config.leds.extend(board::led(led, &mut claims)));
     reader.list("button", |button| config.buttons.extend(board::button(button, &mut claims)));
 

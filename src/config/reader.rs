@@ -143,7 +143,7 @@ impl<'t> Reader<'t> {
         // A mistyped or foreign name does not make the value less secret.
         let names_secret = redact::is_secret(key.get_ref()) || near.is_some_and(redact::is_secret);
         // The address there may be one, too.
-        let is_secret = names_secret || section == "publish";
+        let is_secret = names_secret || matches!(section, "publish" | "hook");
         let source = if is_secret { "***".into() } else { self.source(value.span()) };
         let right = match (hint(section, key.get_ref()), near) {
             (Some(hint), _) => hint.to_owned(),
@@ -215,14 +215,21 @@ impl ConfigSection<'_, '_> {
 
     /// Reads a text in quotes that messages do not repeat.
     pub(super) fn secret<T>(&mut self, key: &'static str, field: &mut T, kind: &ValueParser<T>) {
+        self.secret_value(key, field, |value| kind.read_value(value));
+    }
+
+    /// Reads a value with a syntax of its own that messages do not repeat.
+    pub(super) fn secret_value<T>(
+        &mut self,
+        key: &'static str,
+        field: &mut T,
+        convert: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
+    ) {
         self.note_key(key);
         let Some(value) = self.table.and_then(|table| table.get(key)) else { return };
-        match kind.read_value(value.get_ref()) {
+        match convert(value.get_ref()) {
             Ok(value) => *field = value,
-            Err(wrong) => {
-                let line = line_of(self.reader.text, value.span().start);
-                self.reader.report(line, format!("{}.{key}: {wrong}", self.path));
-            }
+            Err(wrong) => self.reject_secret(key, &wrong),
         }
     }
 
@@ -314,6 +321,13 @@ impl ConfigSection<'_, '_> {
             None => (self.line, value.into()),
         };
         self.reader.report(line, format!("{}.{key} = {value}: {wrong}", self.path));
+    }
+
+    /// As [`reject`](Self::reject), of a value that messages do not repeat.
+    pub(super) fn reject_secret(&self, key: &'static str, wrong: &str) {
+        let found = self.table.and_then(|table| table.get(key));
+        let line = found.map_or(self.line, |found| line_of(self.reader.text, found.span().start));
+        self.reader.report(line, format!("{}.{key}: {wrong}", self.path));
     }
 
     /// Reports that a required key is missing.

@@ -17,8 +17,9 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
 pub use labels::{
-    CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, IgnoreLabels, IgnoreReason, PublishLabel,
-    RejectLabels, RejectReason, SignIn, SignInOutcome, SkipCause, SkipLabels, TalkDrop, TalkDropLabels, ViewerLabel,
+    CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, HookLabels, HookResult, IgnoreLabels,
+    IgnoreReason, PublishLabel, RejectLabels, RejectReason, SignIn, SignInOutcome, SkipCause, SkipLabels, TalkDrop,
+    TalkDropLabels, ViewerLabel,
 };
 
 use crate::util::lock::Mutex;
@@ -145,6 +146,8 @@ pub struct Counters {
     pub recording_failures: Counter,
     /// Pictures written to time-lapses.
     pub timelapse_pictures: Family<CameraLabel, Counter>,
+    /// Events that hooks wait for, by hook and result.
+    pub hook_runs: Family<HookLabels, Counter>,
     /// Packets handed to the sockets.
     pub packets_sent: Counter,
     /// Bytes handed to the sockets.
@@ -231,6 +234,7 @@ impl Metrics {
             recorded: Counter::default(),
             recording_failures: Counter::default(),
             timelapse_pictures: Family::default(),
+            hook_runs: Family::default(),
             packets_sent: Counter::default(),
             bytes_sent: Counter::default(),
             ignored: Family::default(),

@@ -1,4 +1,4 @@
-//! The network side: authentication, viewer sessions, the control protocol, WebRTC, RTSP and HTTP.
+//! The network side: authentication, viewer sessions, the control protocol, WebRTC, RTSP, HTTP, and hooks.
 //!
 //! It receives subscriptions and handles from the pipeline, and knows neither devices nor capture.
 
@@ -6,6 +6,7 @@ pub mod auth;
 pub(crate) mod client;
 pub(crate) mod dispatch;
 pub(crate) mod floor;
+pub(crate) mod hooks;
 pub mod http;
 mod listen;
 pub(crate) mod mqtt;

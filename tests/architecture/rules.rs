@@ -11,7 +11,7 @@ const ORDER: [&str; 12] =
     ["util", "media", "model", "device", "capture", "pipeline", "server", "config", "app", "log", "cli", "main"];
 
 /// The same order inside `server`.
-const SERVER_ORDER: [&str; 12] = [
+const SERVER_ORDER: [&str; 13] = [
     "auth",
     "photos",
     "publish_switches",
@@ -19,6 +19,7 @@ const SERVER_ORDER: [&str; 12] = [
     "floor",
     "dispatch",
     "client",
+    "hooks",
     "mqtt",
     "rtc",
     "publish",
@@ -83,12 +84,13 @@ const HIDDEN: &[(&[&str], &[&str])] = &[
 ];
 
 /// Where serde may be used: its output is a public format.
-const PROMISES: [&str; 8] = [
+const PROMISES: [&str; 9] = [
     "src/server/auth/",
     "src/config/",
     "src/model/protocol/",
     "src/model/inventory/",
     "src/model/status.rs",
+    "src/server/hooks/",
     "src/server/http/",
     "src/server/mqtt/",
     "src/server/rtc/",

@@ -108,6 +108,28 @@ pub struct PublishLabel {
     pub camera: String,
 }
 
+/// What became of an event that a hook waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum HookResult {
+    /// The program or the server has taken it.
+    Ok,
+    /// The program or the server failed.
+    Failed,
+    /// The program or the server took too long.
+    TimedOut,
+    /// Left out, because too many others waited.
+    Dropped,
+}
+
+/// The label of [`super::Counters::hook_runs`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HookLabels {
+    /// The index of its section in the configuration.
+    pub section: u64,
+    /// The result.
+    pub result: HookResult,
+}
+
 /// Why an HTTP connection or request was rejected before it reached a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum RejectReason {

@@ -147,6 +147,7 @@ impl Counters {
             self.recording_failures.clone(),
         );
         registry.register("timelapse_pictures", "Pictures written to time-lapses", self.timelapse_pictures.clone());
+        registry.register("hook_runs", "Events that hooks wait for, by hook and result", self.hook_runs.clone());
         registry.register("packets_sent", "Packets handed to the sockets", self.packets_sent.clone());
         registry.register_with_unit("sent", "Bytes handed to the sockets", Unit::Bytes, self.bytes_sent.clone());
         registry.register("ignored", "Datagrams and connections ignored, by reason", self.ignored.clone());

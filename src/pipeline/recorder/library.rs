@@ -126,6 +126,16 @@ impl Library {
         Ok((file, StoredRecording { name, bytes, is_running: names.running.contains(&number) }))
     }
 
+    /// Where the file of a recording is, and what its name says.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecordingError`].
+    pub fn locate(&self, number: u64) -> Result<(PathBuf, RecordingName), RecordingError> {
+        let _names = self.0.names.lock();
+        self.find(number)
+    }
+
     /// The picture of a recording, a JPEG.
     ///
     /// # Errors

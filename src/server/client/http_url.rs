@@ -1,4 +1,4 @@
-//! The URL of a server, such as a WHIP endpoint. Paths and queries may be secrets, so they are not logged.
+//! The URL of a server, such as a WHIP endpoint or a webhook. Paths and queries may be secrets, so they are not logged.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! An HTTP client: one request on a connection of its own, with a limit for everything.
 //!
-//! What is requested is in `publish`.
+//! What is requested is in `publish` and `hooks`.
 
 mod http_url;
 mod response;

@@ -56,6 +56,11 @@ impl ProcessGroup {
         &mut self.child
     }
 
+    /// Readable once the program has exited.
+    pub fn exit(&self) -> &OwnedFd {
+        &self.exit
+    }
+
     /// How the program exited, which it is given a moment for. Those that it has started and that are left are killed. `None`
     /// for one that keeps running.
     pub fn wait_exit(&mut self) -> Option<ExitStatus> {
