@@ -6,28 +6,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::patience::Patience;
+use super::patience::{CARRIED, COVERED, Patience};
 
 pub use crate::model::status::Layers;
-
-/// A network that leaves less than this share of the bitrate does not carry it: the encoder follows the estimates in steps.
-const COVERED: f64 = 0.8;
-
-/// And one that leaves this share of it does.
-const CARRIED: f64 = 0.95;
 
 /// How long a network must be too slow: less than for the smaller rendition, which is the next step. Frames that were dropped
 /// for it are proof enough.
 const DOWN_TIME: Duration = Duration::from_secs(1);
 
-/// How long it must carry all frames, at first and at most.
-const UP_TIME: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(80));
-
-/// Whoever is sent all frames for a shorter time has got them in vain.
-const IN_VAIN: Duration = Duration::from_secs(30);
-
-/// For so long after that the first sign that they are too much is enough: an estimate may be higher than it should while less is
-/// sent.
+/// For so long after all frames were sent again the first sign that they are too much is enough: an estimate may be higher than
+/// it should while less is sent.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// A base layer of more than this share of the stream is not worth the frames that it lacks.
@@ -74,7 +62,7 @@ pub struct LayerPolicy {
 
 impl Default for LayerPolicy {
     fn default() -> Self {
-        Self { current: Layers::All, patience: Patience::new(UP_TIME, IN_VAIN) }
+        Self { current: Layers::All, patience: Patience::default() }
     }
 }
 

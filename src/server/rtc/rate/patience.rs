@@ -5,13 +5,21 @@
 
 use std::time::{Duration, Instant};
 
+/// A network that leaves less than this share of a bitrate does not carry it: the encoder follows the estimates in steps.
+pub const COVERED: f64 = 0.8;
+
+/// And one that leaves this share of it does.
+pub const CARRIED: f64 = 0.95;
+
+/// How long a reason for more has to last, at first and at most.
+const UP_TIME: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(80));
+
+/// Whoever is sent more for a shorter time has got it in vain: the time until the next attempt doubles.
+const IN_VAIN: Duration = Duration::from_secs(30);
+
 /// The patience with one viewer.
 #[derive(Debug)]
 pub struct Patience {
-    /// How long a reason for more has to last, at first and at most.
-    limits: (Duration, Duration),
-    /// Whoever is sent more for a shorter time has got it in vain.
-    in_vain: Duration,
     /// Since when there has been a reason for a change.
     since: Option<Instant>,
     /// When the viewer was sent more again.
@@ -19,12 +27,13 @@ pub struct Patience {
     up_time: Duration,
 }
 
-impl Patience {
-    /// A reason for more has to last for the first of `limits`, and after attempts of less than `in_vain` for up to the second.
-    pub fn new(limits: (Duration, Duration), in_vain: Duration) -> Self {
-        Self { limits, in_vain, since: None, raised: None, up_time: limits.0 }
+impl Default for Patience {
+    fn default() -> Self {
+        Self { since: None, raised: None, up_time: UP_TIME.0 }
     }
+}
 
+impl Patience {
     /// There is a reason for a change; returns how long it has lasted.
     pub fn lasting(&mut self, now: Instant) -> Duration {
         now.saturating_duration_since(*self.since.get_or_insert(now))
@@ -47,8 +56,8 @@ impl Patience {
 
     /// The viewer is sent less from now on.
     pub fn lower(&mut self, now: Instant) {
-        let is_in_vain = self.since_raise(now).is_some_and(|since| since < self.in_vain);
-        self.up_time = if is_in_vain { (self.up_time * 2).min(self.limits.1) } else { self.limits.0 };
+        let is_in_vain = self.since_raise(now).is_some_and(|since| since < IN_VAIN);
+        self.up_time = if is_in_vain { (self.up_time * 2).min(UP_TIME.1) } else { UP_TIME.0 };
         self.since = None;
     }
 
@@ -59,6 +68,6 @@ impl Patience {
 
     /// Forgets what came of attempts before.
     pub fn forget(&mut self) {
-        *self = Self::new(self.limits, self.in_vain);
+        *self = Self::default();
     }
 }

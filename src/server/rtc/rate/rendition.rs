@@ -6,14 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::patience::Patience;
+use super::patience::{CARRIED, COVERED, Patience};
 use crate::model::status::Rendition;
-
-/// A network that leaves less than this share of the bitrate does not carry it: the encoder follows the estimates in steps.
-const COVERED: f64 = 0.8;
-
-/// And one that leaves this share of it does.
-const CARRIED: f64 = 0.95;
 
 /// How long a network must be too slow: estimates dip for a second when a machine is busy. Frames that were dropped for it are
 /// proof enough.
@@ -21,13 +15,6 @@ const DOWN_TIME: Duration = Duration::from_secs(2);
 
 /// An encoder that uses less than this share of its bitrate does not need more: the picture is as good as it gets.
 const LIMITED: f64 = 0.7;
-
-/// How long it must carry the camera's own size, at first and at most.
-const UP_TIME: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(80));
-
-/// Whoever has to leave the camera's own size sooner than this has come back in vain: the time until the next attempt
-/// doubles.
-const IN_VAIN: Duration = Duration::from_secs(30);
 
 /// Bits per pixel below which a picture of half the width and height is the better one: at 30 frames a second 330 kbit/s for
 /// 1280x720. The quantiser of the larger size is at its coarsest there as soon as anything moves, while the smaller one has
@@ -96,7 +83,7 @@ pub struct RenditionPolicy {
 
 impl Default for RenditionPolicy {
     fn default() -> Self {
-        Self { current: Rendition::Main, patience: Patience::new(UP_TIME, IN_VAIN) }
+        Self { current: Rendition::Main, patience: Patience::default() }
     }
 }
 
