@@ -141,13 +141,11 @@ impl App {
         let (recorder, recorder_guard) =
             recorder::start(&config.recording, &config.timelapse, library, sources, &metrics, &publisher)
                 .context("start the recorder")?;
+        let moving: Vec<_> =
+            motions.iter().filter(|motion| motion.is_enabled()).map(|motion| motion.events().clone()).collect();
         let hook_deps = HookDeps {
             status: publisher.clone(),
-            motions: motions
-                .iter()
-                .filter(|motion| motion.is_enabled())
-                .map(|motion| motion.events().clone())
-                .collect(),
+            motions: moving.clone(),
             library: recorder.library().clone(),
             metrics: metrics.clone(),
         };
@@ -173,8 +171,8 @@ impl App {
             recorder: recorder.clone(),
         });
         let watchdog = CancellationToken::new();
-        for motion in motions.iter().filter(|motion| motion.is_enabled()) {
-            let tell = dispatcher.clone().tell_motion(motion.events().subscribe());
+        for events in moving {
+            let tell = dispatcher.clone().tell_motion(events.subscribe());
             tokio::spawn(watchdog.clone().run_until_cancelled_owned(tell));
         }
         let socket = open_socket(&store, &dispatcher);

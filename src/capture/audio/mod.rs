@@ -228,12 +228,7 @@ impl Microphone {
     /// The human-readable name of what would be opened now, without opening it; `None` if it is `off`, or `auto` finds
     /// nothing.
     pub fn source(&self) -> Option<String> {
-        match self.selector.find(&AudioSelector::cards(), &self.context) {
-            Ok(AudioTarget::Device(name)) => Some(name),
-            Ok(AudioTarget::Tone) => Some("tone".into()),
-            Ok(AudioTarget::Nothing) => None,
-            Err(_) => Some(self.config.device.clone()),
-        }
+        self.selector.source(&self.context)
     }
 
     /// Whether audio is disabled in the configuration.

@@ -134,6 +134,16 @@ impl AudioSelector {
         }
     }
 
+    /// The human-readable name of what would be opened now, without opening it; `None` if that is nothing.
+    pub(super) fn source(&self, context: &DeviceContext) -> Option<String> {
+        match self.find(&Self::cards(), context) {
+            Ok(AudioTarget::Device(name)) => Some(name),
+            Ok(AudioTarget::Tone) => Some("tone".into()),
+            Ok(AudioTarget::Nothing) => None,
+            Err(_) => Some(self.device.clone()),
+        }
+    }
+
     /// Records what was opened, so that the same device is found next time.
     pub(super) fn opened(&mut self, found: &AudioTarget, cards: &[Card]) {
         if let AudioTarget::Device(name) = found

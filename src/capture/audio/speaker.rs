@@ -124,11 +124,7 @@ impl Speaker {
     /// The human-readable name of what would be opened now, without opening it; `None` if it is `off`, or `auto` finds
     /// nothing.
     pub fn source(&self) -> Option<String> {
-        match self.selector.find(&AudioSelector::cards(), &self.context) {
-            Ok(AudioTarget::Device(name)) => Some(name),
-            Ok(AudioTarget::Tone | AudioTarget::Nothing) => None,
-            Err(_) => Some(self.config.device.clone()),
-        }
+        self.selector.source(&self.context)
     }
 
     /// Whether it is disabled in the configuration.
