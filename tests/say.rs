@@ -8,6 +8,8 @@
 #[path = "control/client.rs"]
 mod client;
 mod common;
+#[path = "common/correlation.rs"]
+mod correlation;
 #[path = "common/speaker.rs"]
 mod speaker;
 // Nobody talks here.
@@ -23,9 +25,10 @@ use anyhow::{Context as _, Result, ensure};
 use client::code;
 use common::footprint::call;
 use common::{LIMIT, Options, Porthole, SMALL};
+use correlation::find;
 use serde_json::{Value, json};
 use speaker::{Board, KEPT_BACK};
-use speech::{find, speech};
+use speech::{STEP, speech};
 
 /// Writes a sound of 48 kHz as a file, as ffmpeg does with these options.
 fn file(folder: &Path, name: &str, sound: &[f32], options: &str) -> Result<PathBuf> {
@@ -89,7 +92,7 @@ async fn each_format_is_heard_as_it_is() -> Result<()> {
         until_quiet(&board).await?;
         let heard = board.heard()?;
         // In three places: on a busy machine the speaker may run dry in one of them.
-        let mut found = [12_000, 60_000, 108_000].map(|from| (find(&sound[from..from + 24_000], &heard), from));
+        let mut found = [12_000, 60_000, 108_000].map(|from| (find(&sound[from..from + 24_000], &heard, STEP), from));
         found.sort_by(|((one, _), _), ((other, _), _)| one.total_cmp(other));
         let [_, ((correlation, at), from), _] = found;
         ensure!(correlation > 0.9, "{name}: {found:?} of {}", heard.len());

@@ -11,6 +11,8 @@
 #[path = "control/client.rs"]
 mod client;
 mod common;
+#[path = "common/correlation.rs"]
+mod correlation;
 #[path = "common/speaker.rs"]
 mod speaker;
 // Files are played in `say`.
@@ -29,9 +31,10 @@ use bytes::Bytes;
 use client::{ControlClient, code};
 use common::footprint::call;
 use common::{Event, LIMIT, Network, Options, Porthole, SMALL, request};
+use correlation::find;
 use serde_json::json;
 use speaker::{Board, KEPT_BACK, follow};
-use speech::{decoded, find, packets, say, speech};
+use speech::{STEP, decoded, packets, say, speech};
 
 const FORBIDDEN: i64 = -32000;
 const BUSY: i64 = -32002;
@@ -75,7 +78,7 @@ async fn words_are_heard_intact_and_soon() -> Result<()> {
     // From the second second on: the first is that of the codec and of an opening device. The codec changes the sound, so what is
     // heard is compared with what comes out of it, in three places: on a busy machine the speaker may run dry in one of them.
     let decoded = decoded(&spoken)?;
-    let mut found = [48_000, 80_000, 112_000].map(|from| (find(&decoded[from..from + 24_000], &heard), from));
+    let mut found = [48_000, 80_000, 112_000].map(|from| (find(&decoded[from..from + 24_000], &heard, STEP), from));
     found.sort_by(|((one, _), _), ((other, _), _)| one.total_cmp(other));
     let [_, ((correlation, at), from), _] = found;
     ensure!(correlation > 0.9, "{found:?} of {}", heard.len());
@@ -159,12 +162,12 @@ async fn measure(loss_per_mille: usize) -> Result<Measured> {
     let kept_back = Duration::from_secs_f64(KEPT_BACK as f64 / 48_000.0);
     // After two seconds the jitter is known. Each piece is looked for within half a second around where the one before it was.
     let first = 96_000;
-    let mut lag = find(&decoded[first..first + PIECE], &heard[..first + 2 * PIECE]).1 as i64 - first as i64;
+    let mut lag = find(&decoded[first..first + PIECE], &heard[..first + 2 * PIECE], STEP).1 as i64 - first as i64;
     let (mut delays, mut correlations) = (Vec::new(), Vec::new());
     for from in (first..decoded.len() - 2 * PIECE).step_by(PIECE) {
         let lowest = (from as i64 + lag - PIECE as i64 / 2).max(0) as usize;
         let highest = (lowest + 2 * PIECE).min(heard.len());
-        let (correlation, at) = find(&decoded[from..from + PIECE], &heard[lowest..highest]);
+        let (correlation, at) = find(&decoded[from..from + PIECE], &heard[lowest..highest], STEP);
         correlations.push(correlation);
         if correlation > 0.9 {
             let at = lowest + at;

@@ -6,6 +6,8 @@
 // Printing is its purpose.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "../../tests/common/correlation.rs"]
+mod correlation;
 #[allow(dead_code)]
 #[path = "../../tests/common/voices.rs"]
 mod voices;
@@ -15,8 +17,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use correlation::find;
 use porthole::media::voice::{EchoCanceller, Enhancement, Enhancer};
-use voices::{HIGH, LOW, find, level, speech, to_i16};
+use voices::{HIGH, LOW, level, speech, to_i16};
 
 /// Samples in a second.
 const SECOND: usize = 48_000;
@@ -105,7 +108,7 @@ fn room(text: &mut String, far: &[i16], near: &[i16], delay: usize, reflects: bo
     // The canceller's filter takes out what is below speech, which shifts the phase of a low voice.
     let mut alone = near.to_vec();
     EchoCanceller::new(1).process(&mut alone, &[]);
-    let (correlation, _) = find(&alone[both.clone()], &heard[both.start - 48..both.end + 48]);
+    let (correlation, _) = find(&alone[both.clone()], &heard[both.start - 48..both.end + 48], 6);
     writeln!(
         text,
         "| {delay} ms{} | {:.1} dB | {:.1} dB | {:.1} dB | {:.1} dB | {correlation:.2} | {:+.1} dB |",

@@ -6,6 +6,8 @@
 //! The board itself is built elsewhere: `packages` -> `guest` -> `machine`, inside `namespace`. `devices` acts on it,
 //! `observer` and `frame_content` are the viewer, `scenarios` has the tests.
 
+#[path = "../common/correlation.rs"]
+mod correlation;
 mod devices;
 mod drivers;
 mod footage;

@@ -1,4 +1,4 @@
-//! Sound for the tests of the speaker: something like speech, as Opus packets too, and where it is in what was heard.
+//! Sound for the tests of the speaker: something like speech, as Opus packets too.
 
 use std::f64::consts::TAU;
 use std::time::{Duration, Instant};
@@ -9,6 +9,9 @@ use test_viewer::Viewer;
 
 /// Samples of a packet.
 pub const PACKET: usize = 960;
+
+/// The samples in which it is looked for: it has no energy above some kilohertz.
+pub const STEP: usize = 12;
 
 /// A sound like speech: a voice that wavers, with its harmonics, in syllables whose rhythm does not repeat.
 pub fn speech(seconds: usize) -> Vec<f32> {
@@ -69,23 +72,4 @@ pub async fn say(
         viewer.send_audio(sequence, timestamp, packets[number].clone()).await?;
     }
     Ok(begun - Duration::from_millis(20))
-}
-
-/// The correlation of `sent` with what was heard, at the place where it is highest, and that place.
-pub fn find(sent: &[f32], heard: &[i16]) -> (f64, usize) {
-    let score = |at: usize, step: usize| {
-        let (mut product, mut one, mut other) = (0.0, 1e-9, 1e-9);
-        for index in (0..sent.len()).step_by(step) {
-            let (a, b) = (f64::from(sent[index]), f64::from(heard[at + index]) / 32_768.0);
-            (product, one, other) = (product + a * b, one + a * a, other + b * b);
-        }
-        product / (one * other).sqrt()
-    };
-    let last = heard.len().saturating_sub(sent.len());
-    let best = |range: Vec<usize>, step: usize| {
-        range.into_iter().map(|at| (score(at, step), at)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
-    };
-    // Roughly first: a voice has no energy above some kilohertz.
-    let (_, rough) = best((0..last).step_by(12).collect(), 24);
-    best((rough.saturating_sub(24)..(rough + 24).min(last)).collect(), 1)
 }

@@ -125,23 +125,3 @@ pub fn level(samples: &[i16]) -> f64 {
     let power = samples.iter().map(|sample| (f64::from(*sample) / 32_768.0).powi(2)).sum::<f64>();
     10.0 * (power / samples.len().max(1) as f64).max(1e-12).log10()
 }
-
-/// The correlation of `wanted` with what was heard, at the place where it is highest, and that place.
-pub fn find(wanted: &[i16], heard: &[i16]) -> (f64, usize) {
-    let score = |at: usize, step: usize| {
-        let (mut product, mut one, mut other) = (0.0, 1e-9, 1e-9);
-        for index in (0..wanted.len()).step_by(step) {
-            let (a, b) = (f64::from(wanted[index]), f64::from(heard[at + index]));
-            (product, one, other) = (product + a * b, one + a * a, other + b * b);
-        }
-        product / (one * other).sqrt()
-    };
-    let last = heard.len().saturating_sub(wanted.len()) + 1;
-    let best = |range: std::ops::Range<usize>, by: usize, step: usize| {
-        let scores = range.step_by(by).map(|at| (score(at, step), at));
-        scores.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
-    };
-    // Roughly first: a voice has little energy above some kilohertz.
-    let (_, rough) = best(0..last, 6, 12);
-    best(rough.saturating_sub(12)..(rough + 12).min(last), 1, 1)
-}

@@ -2,7 +2,7 @@
 //! notice, what is wrong is said once, and recording goes on by itself.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,6 +19,14 @@ fn run(line: &str) -> Result<()> {
     let status = Command::new("sh").args(["-c", line]).status()?;
     ensure!(status.success(), "{line}: {status}");
     Ok(())
+}
+
+/// A card of so many megabytes in a folder.
+fn card_in(folder: &Path, megabytes: u32) -> Result<PathBuf> {
+    let card = folder.join("card");
+    fs::create_dir(&card)?;
+    mount(&card, megabytes)?;
+    Ok(card)
 }
 
 /// Mounts a card of so many megabytes.
@@ -54,9 +62,7 @@ fn check_log(log: &str) -> Result<()> {
 fn a_full_card_costs_recordings_and_no_frame() {
     with_mounts(|| {
         let folder = tempfile::tempdir()?;
-        let card = folder.path().join("card");
-        fs::create_dir(&card)?;
-        mount(&card, 2)?;
+        let card = card_in(folder.path(), 2)?;
         // Somebody else's.
         fs::write(card.join("other"), vec![0; 1_600_000])?;
         block_on(async {
@@ -89,9 +95,7 @@ fn a_full_card_costs_recordings_and_no_frame() {
 fn a_card_that_is_taken_out_is_noticed_and_used_again() {
     with_mounts(|| {
         let folder = tempfile::tempdir()?;
-        let card = folder.path().join("card");
-        fs::create_dir(&card)?;
-        mount(&card, 8)?;
+        let card = card_in(folder.path(), 8)?;
         block_on(async {
             let directory = card.join("porthole");
             let porthole = Porthole::start(&config(&directory, "mode = \"always\"\nsync = 1"))?;
@@ -119,9 +123,7 @@ fn a_card_that_is_taken_out_is_noticed_and_used_again() {
 fn a_card_that_is_read_only_is_used_once_it_can_be_written() {
     with_mounts(|| {
         let folder = tempfile::tempdir()?;
-        let card = folder.path().join("card");
-        fs::create_dir(&card)?;
-        mount(&card, 8)?;
+        let card = card_in(folder.path(), 8)?;
         run(&format!("mount -o remount,ro {}", card.display()))?;
         block_on(async {
             let porthole = Porthole::start(&config(&card, "mode = \"always\""))?;
@@ -146,9 +148,7 @@ fn a_card_that_is_read_only_is_used_once_it_can_be_written() {
 fn a_card_that_is_read_only_costs_pictures_of_a_time_lapse_and_no_frame() {
     with_mounts(|| {
         let folder = tempfile::tempdir()?;
-        let card = folder.path().join("card");
-        fs::create_dir(&card)?;
-        mount(&card, 8)?;
+        let card = card_in(folder.path(), 8)?;
         run(&format!("mount -o remount,ro {}", card.display()))?;
         block_on(async {
             let config = format!("{}[timelapse]\nevery = \"1 s\"\n", config(&card, "mode = \"off\""));

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use test_viewer::{Event, Options, Viewer};
 use tokio::runtime::Runtime;
 
+use crate::correlation::find;
 use crate::guest::Guest;
 use crate::machine::Board;
 use crate::namespace::isolated;
 use crate::observer::LIMIT;
 use crate::scenarios::median;
-use crate::speech::{decoded, find, packets, say, speech, wav};
+use crate::speech::{STEP, decoded, packets, say, speech, wav};
 
 /// No microphone, and nearly no picture: an emulated processor shall have time for the sound.
 const CONFIGURATION: &str = r#"
@@ -91,7 +92,7 @@ impl Recorded {
     fn find(&self, sound: &[f32], begun: Instant) -> Vec<(f64, Duration)> {
         let pieces = (48_000..sound.len() - PIECE).step_by(2 * PIECE);
         let find = |from: usize| {
-            let (correlation, at) = find(&sound[from..from + PIECE], &self.samples);
+            let (correlation, at) = find(&sound[from..from + PIECE], &self.samples, STEP);
             let arrived = self.arrivals.iter().find(|(_, count)| *count > at).map_or(begun, |(arrived, _)| *arrived);
             let said = begun + Duration::from_secs_f64(from as f64 / 48_000.0);
             (correlation, arrived.saturating_duration_since(said))
