@@ -21,7 +21,7 @@ pub struct DeviceContext {
 
 impl fmt::Debug for DeviceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Surroundings").field("pattern", &self.pattern).finish_non_exhaustive()
+        f.debug_struct("DeviceContext").field("pattern", &self.pattern).finish_non_exhaustive()
     }
 }
 
