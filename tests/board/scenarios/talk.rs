@@ -39,7 +39,7 @@ directory = "/tmp/state"
 const PORT: u16 = 5_000;
 
 /// Samples of a piece that is looked for in the recording.
-const PIECE: usize = 24_000;
+const PIECE: usize = 12_000;
 
 /// The least correlation of what was heard with what was said.
 const INTACT: f64 = 0.9;
@@ -90,7 +90,7 @@ impl Recorded {
     /// Looks for pieces of `sound`, from its second second on: the correlation of each, and how long after it was said it arrived
     /// here, if the sound began at `begun`.
     fn find(&self, sound: &[f32], begun: Instant) -> Vec<(f64, Duration)> {
-        let pieces = (48_000..sound.len() - PIECE).step_by(2 * PIECE);
+        let pieces = (48_000..sound.len() - PIECE).step_by(PIECE);
         let find = |from: usize| {
             let (correlation, at) = find(&sound[from..from + PIECE], &self.samples, STEP);
             let arrived = self.arrivals.iter().find(|(_, count)| *count > at).map_or(begun, |(arrived, _)| *arrived);
@@ -111,13 +111,26 @@ async fn call(viewer: &mut Viewer, method: &str) {
     assert!(matches!(&answer, Event::Message(text) if text.contains("result")), "{method}: {answer:?}");
 }
 
-/// The correlation of most pieces, and the delay in the middle: on a busy machine the emulated speaker may run dry in some.
-fn judge(what: &str, mut found: Vec<(f64, Duration)>) -> Duration {
-    found.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let (correlation, _) = found[found.len() / 4];
-    let delays: Vec<Duration> = found.iter().filter(|(one, _)| *one > INTACT).map(|(_, delay)| *delay).collect();
+/// How often what was played was not what was said, as far as the board knows: where the speaker ran dry, as an emulated one does on
+/// a busy machine, and where packets came too late.
+fn disturbances(board: &Board) -> u64 {
+    let counters = ["speaker_underruns_total", "talk_packets_concealed_total"];
+    let counts = counters.map(|name| board.counter(&format!("porthole_{name}")));
+    println!("{counters:?}: {counts:?}");
+    counts.iter().sum()
+}
+
+/// Checks that what was not disturbed was heard as it was said, and a third of it in any case. A disturbance may spoil the two pieces
+/// beside it. Returns the delay in the middle.
+fn judge(what: &str, found: &[(f64, Duration)], disturbances: u64) -> Duration {
     println!("{what}: correlations and delays {found:.3?}");
-    assert!(correlation > INTACT, "{what}: {found:.3?}");
+    let delays: Vec<Duration> = found.iter().filter(|(one, _)| *one > INTACT).map(|(_, delay)| *delay).collect();
+    let spoilt = found.len() - delays.len();
+    assert!(
+        spoilt as u64 <= 1 + 2 * disturbances,
+        "{what}: {spoilt} pieces in {disturbances} disturbances: {found:.3?}"
+    );
+    assert!(delays.len() * 3 > found.len(), "{what}: {spoilt} of {} pieces spoilt: {found:.3?}", found.len());
     median(&delays)
 }
 
@@ -151,9 +164,8 @@ fn quick_what_is_said_and_announced_is_heard_on_the_sound_card() {
         });
         let recorded = recording.stop();
         let sound = decoded(&spoken).expect("libopus should decode");
-        let counters = ["speaker_underruns_total", "talk_packets_played_total", "talk_packets_concealed_total"];
-        println!("{:?}", counters.map(|name| (name, board.counter(&format!("porthole_{name}")))));
-        let delay = judge("said", recorded.find(&sound, begun));
+        let disturbed = disturbances(&board);
+        let delay = judge("said", &recorded.find(&sound, begun), disturbed);
         println!("from mouth to ear: {delay:.1?} in the middle, with the recorder and the emulated network");
         // Not the figure of a board, but one for an emulated processor.
         assert!(delay < Duration::from_millis(500), "{delay:?}");
@@ -166,7 +178,8 @@ fn quick_what_is_said_and_announced_is_heard_on_the_sound_card() {
         board.wait_until("the speaker to be closed", LIMIT, || {
             (board.status()["speaker"]["state"] == "idle").then_some(())
         });
-        judge("announced", recording.stop().find(&announced, begun));
+        let recorded = recording.stop();
+        judge("announced", &recorded.find(&announced, begun), disturbances(&board) - disturbed);
         assert!(!board.log().contains("panicked"), "nothing should panic");
     });
 }
