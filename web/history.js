@@ -36,6 +36,8 @@ export class BoardHistory extends EventTarget {
   #bytes = 0;
   /** The recording of the camera that was running, as the status had it. @type {number | null | undefined} */
   #running;
+  /** When it starts, as the status had it. @type {number | null} */
+  #since = null;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
 
@@ -101,13 +103,16 @@ export class BoardHistory extends EventTarget {
   }
 
   /**
-   * Reads the list anew when a recording begins or ends.
+   * Reads the list anew when a recording begins or ends, or is told otherwise.
    * @param {CameraRecording | undefined} current
    */
   #follow(current) {
     const running = current?.id ?? null;
-    const isSame = this.#running === running;
+    const since = current?.since ?? null;
+    // The same one starts at another time when the board's clock was set.
+    const isSame = this.#running === running && this.#since === since;
     this.#running = running;
+    this.#since = since;
     if (this.#isOpen && this.#camera !== null) this.#recordings.select(this.#camera);
     if (!isSame && this.#recordings.loaded) this.#recordings.refresh();
   }

@@ -49,6 +49,7 @@ const TIMEOUT_MS = 4_000;
  * @property {string} camera
  * @property {boolean} recording
  * @property {number | null} id Of the recording that is being written.
+ * @property {number | null} since When it starts, in seconds since the Unix epoch.
  *
  * @typedef {object} Status
  * @property {string} version

@@ -24,6 +24,25 @@ pub struct FileHeader {
     pub length_at: u64,
 }
 
+impl FileHeader {
+    /// Where in the file its times of creation and of the last change are, one after the other, and how these are written for one
+    /// that begins at the time `wall` since the Unix epoch: the clock may be set while it is being written.
+    pub fn times(&self, wall: Duration) -> Option<(Vec<u64>, [u8; 8])> {
+        let seconds = u32::try_from(Mp4FileTime::from_unix_time(wall).as_secs()).ok()?.to_be_bytes();
+        let boxes = &self.data[..usize::try_from(self.index_at).ok()?];
+        let found = TIMED_BOXES.iter().flat_map(|kind| memchr::memmem::find_iter(boxes, kind));
+        // After the type there are the version, which is zero for times of 32 bits, and flags.
+        let places = found.filter(|at| boxes.get(at + 4) == Some(&0)).map(|at| at as u64 + 8);
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&seconds);
+        bytes[4..].copy_from_slice(&seconds);
+        Some((places.collect(), bytes))
+    }
+}
+
+/// The types of boxes that begin with times.
+static TIMED_BOXES: [&[u8]; 3] = [b"mvhd", b"tkhd", b"mdhd"];
+
 /// One track's part of the header.
 struct Track {
     id: u32,

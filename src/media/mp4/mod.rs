@@ -18,7 +18,7 @@ mod setup;
 pub use fragment::{Fragment, FragmentWriter};
 pub use header::{FileHeader, header};
 pub use index::FileIndex;
-pub use scan::scan;
+pub use scan::{read_header, scan};
 pub use setup::VideoSetup;
 
 /// Ticks a second of the file's own times.

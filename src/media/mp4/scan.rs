@@ -19,7 +19,7 @@ const MAX_BOX: u64 = 1 << 20;
 /// When it cannot be read.
 pub fn scan(file: &mut (impl Read + Seek)) -> io::Result<Option<(FileHeader, FileIndex)>> {
     let total = file.seek(SeekFrom::End(0))?;
-    let Some(header) = read_header(file, total)? else { return Ok(None) };
+    let Some(header) = header_within(file, total)? else { return Ok(None) };
     let mut index = FileIndex::new(header.data.len() as u64);
     while let Some((kind, bytes)) = box_at(file, index.bytes(), total)? {
         let data_at = index.bytes() + bytes;
@@ -34,8 +34,18 @@ pub fn scan(file: &mut (impl Read + Seek)) -> io::Result<Option<(FileHeader, Fil
     Ok(Some((header, index)))
 }
 
+/// The header of a file; `None` if it has none of ours.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn read_header(file: &mut (impl Read + Seek)) -> io::Result<Option<FileHeader>> {
+    let total = file.seek(SeekFrom::End(0))?;
+    header_within(file, total)
+}
+
 /// The header, up to and with the room for the index.
-fn read_header(file: &mut (impl Read + Seek), total: u64) -> io::Result<Option<FileHeader>> {
+fn header_within(file: &mut (impl Read + Seek), total: u64) -> io::Result<Option<FileHeader>> {
     let mut at = 0;
     for expected in [b"ftyp", b"moov"] {
         match box_at(file, at, total)? {

@@ -205,3 +205,18 @@ fn an_index_of_many_key_frames_lists_some_of_them() {
     let total: u64 = sidx.references.iter().map(|part| u64::from(part.subsegment_duration)).sum();
     assert_eq!(total, 10_000 * u64::from(VIDEO_RATE));
 }
+
+#[test]
+fn a_header_is_told_another_time() {
+    let times = [1_764_530_000, 1_764_533_600].map(Duration::from_secs);
+    let [mut before, after] = times.map(|wall| header(&setup(), Some(1), wall).expect("a header"));
+    assert_ne!(before, after);
+    let (places, bytes) = before.times(times[1]).expect("a time of 32 bits");
+    // Of the file, and two of each track.
+    assert_eq!(places.len(), 5);
+    for at in places {
+        before.data[at as usize..][..8].copy_from_slice(&bytes);
+    }
+    assert_eq!(before, after);
+    assert_eq!(after.times(Duration::from_secs(1 << 40)), None);
+}

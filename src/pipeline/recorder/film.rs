@@ -89,7 +89,7 @@ impl Film {
         };
         let (writer, bytes) = (FragmentWriter::new(Timestamp::default()), header.data.len() as u64);
         let cause = RecordingCause::Timelapse;
-        let begin = BeginFile { writer: self.rules.writer, start, cause, header, first: first.clone() };
+        let begin = BeginFile { writer: self.rules.writer, cause, header, first: first.clone() };
         if self.storage.queue.push(StorageJob::Begin(Box::new(begin))).is_err() {
             self.too_slow();
             return None;

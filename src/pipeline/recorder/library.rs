@@ -3,7 +3,7 @@
 //!
 //! What is written to the files is in `storage`, what is deleted to make room in `keep`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 
+use super::clock::ClockSetting;
 use super::name;
 use super::name::{RecordingCause, RecordingName};
 use crate::media::mp4;
@@ -35,7 +36,7 @@ struct Inner {
     names: Mutex<Names>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Names {
     /// The numbers of the recordings that are being written.
     running: BTreeSet<u64>,
@@ -43,6 +44,21 @@ struct Names {
     last: u64,
     /// The device of the file system that the directory's file system is mounted on, once it is known.
     below: Option<u64>,
+    /// The clock by which recordings are told.
+    clock: ClockSetting,
+    /// Whether it was set, and some recordings could not be named by it yet.
+    is_outdated: bool,
+    /// When each recording of this run was begun, by its number.
+    begun: BTreeMap<u64, Begun>,
+}
+
+/// When a recording was begun.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// In milliseconds since the board was started, whatever happens to the clock.
+    since_boot: i64,
+    /// As its name has it, in seconds since the Unix epoch.
+    told: i64,
 }
 
 /// A recording.
@@ -80,7 +96,15 @@ impl Library {
         let there = |directory: PathBuf| StateDir::at(&directory, "directory of recordings", "[recording] directory");
         // Without a state directory, writing reports the error.
         let store = directory.map_or_else(|| state.clone(), there);
-        Self(Arc::new(Inner { store, names: Mutex::default() }))
+        let names = Names {
+            running: BTreeSet::new(),
+            last: 0,
+            below: None,
+            clock: ClockSetting::now(),
+            is_outdated: false,
+            begun: BTreeMap::new(),
+        };
+        Self(Arc::new(Inner { store, names: Mutex::new(names) }))
     }
 
     /// Checks that recordings could be stored; nothing is written.
@@ -185,7 +209,38 @@ impl Library {
         Ok(())
     }
 
-    /// Creates the file of a recording that starts at `start`.
+    /// Names the recordings of this run by the clock as it is now, if it was set since the last time: the board may have had
+    /// another time until it has asked for it. Whether it was set.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be renamed; the next call tries again.
+    pub fn follow_clock(&self, clock: ClockSetting) -> anyhow::Result<bool> {
+        let mut names = self.0.names.lock();
+        if clock.differs_from(names.clock) {
+            (names.clock, names.is_outdated) = (clock, true);
+        }
+        if !names.is_outdated {
+            return Ok(false);
+        }
+        for (path, name) in self.names()? {
+            // What somebody has named otherwise, or brought on another card, is not ours.
+            let ours = names.begun.get_mut(&name.number).filter(|begun| begun.told == name.start);
+            let Some(begun) = ours else { continue };
+            let told = name.starting_at(clock.time(begun.since_boot));
+            // Those begun since then are right, but for a part of a second.
+            if told.start.abs_diff(name.start) > 1 {
+                rename(&path, &told)?;
+                begun.told = told.start;
+                let dated = date(&path.with_file_name(told.file()), told.start);
+                dated.unwrap_or_else(|error| tracing::debug!("date recording {}: {error}", told.number));
+            }
+        }
+        names.is_outdated = false;
+        Ok(true)
+    }
+
+    /// Creates the file of a recording that starts at `start`, by the clock that was [followed](Self::follow_clock) last.
     ///
     /// # Errors
     ///
@@ -202,8 +257,9 @@ impl Library {
         if names.below.is_none() {
             names.below = mounted_on(directory).with_context(|| format!("read {}", directory.display()))?;
         }
-        let newest = self.names()?.iter().map(|(_, name)| name.number).max().unwrap_or(0);
-        let number = newest.max(names.last).saturating_add(1);
+        let known: BTreeSet<u64> = self.names()?.into_iter().map(|(_, name)| name.number).collect();
+        names.begun.retain(|number, _| known.contains(number));
+        let number = known.last().copied().unwrap_or(0).max(names.last).saturating_add(1);
         let name = RecordingName::new(camera, start, number, cause);
         let path = directory.join(name.file());
         let created = || {
@@ -215,6 +271,8 @@ impl Library {
         let file = created().with_context(|| format!("make {}", path.display()))?;
         names.last = number;
         names.running.insert(number);
+        let begun = Begun { since_boot: names.clock.since_boot(start), told: name.start };
+        names.begun.insert(number, begun);
         Ok((name, file))
     }
 
@@ -354,6 +412,15 @@ pub fn seal(file: &File, header: &FileHeader, index: &FileIndex) -> io::Result<(
     Ok(())
 }
 
+/// Writes when a file starts, in seconds since the Unix epoch, where some players look for it.
+fn date(path: &Path, start: i64) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let wall = Duration::from_secs(start.try_into().unwrap_or(0));
+    let times = mp4::read_header(&mut file)?.and_then(|header| header.times(wall));
+    let (places, bytes) = times.unwrap_or_default();
+    places.into_iter().try_for_each(|at| file.write_all_at(&bytes, at))
+}
+
 fn rename(path: &Path, name: &RecordingName) -> anyhow::Result<()> {
     let new = path.with_file_name(name.file());
     fs::rename(path, &new).with_context(|| format!("rename {} to {}", path.display(), new.display()))
@@ -415,6 +482,68 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 0);
         // Numbers are not used again.
         assert_eq!(library.create("door", now, RecordingCause::Manual).unwrap().0.number, 3);
+    }
+
+    #[test]
+    fn recordings_of_this_run_follow_the_clock() {
+        let (folder, library) = library();
+        let (clock, hour) = (ClockSetting::now(), 3_600);
+        let starts = || library.list().unwrap().iter().map(|recording| recording.name.start).collect::<Vec<_>>();
+        // One of an earlier run.
+        let directory = folder.path().join("a/b");
+        fs::create_dir_all(&directory).unwrap();
+        let earlier = "door-2026-11-30-19-24-56+0100-000001-manual-9000ms.mp4";
+        fs::write(directory.join(earlier), "x").unwrap();
+        // Two readings of the clock may be in two seconds otherwise.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_796_070_000_500);
+        let (ended, _) = library.create("door", now - Duration::from_secs(60), RecordingCause::Motion).unwrap();
+        library.finish(2, Duration::from_secs(9)).unwrap();
+        library.protect(2, true).unwrap();
+        let (running, mut file) = library.create("door", now, RecordingCause::Always).unwrap();
+        let as_begun = vec![1_796_063_096, ended.start, running.start];
+        assert_eq!(starts(), as_begun);
+        assert!(!library.follow_clock(clock).unwrap() && !library.follow_clock(clock.ahead(1)).unwrap());
+        for seconds in [hour, -hour, 56 * 365 * 24 * hour] {
+            assert!(library.follow_clock(clock.ahead(seconds)).unwrap());
+            assert_eq!(starts(), [as_begun[0], as_begun[1] + seconds, as_begun[2] + seconds], "{seconds}");
+            assert!(!library.follow_clock(clock.ahead(seconds)).unwrap(), "it was set once");
+        }
+        // What is begun after that is told by the new clock, and moves with the next one.
+        library.follow_clock(clock.ahead(hour)).unwrap();
+        library.create("door", now + Duration::from_secs(3_600), RecordingCause::Manual).unwrap();
+        library.follow_clock(clock.ahead(-hour)).unwrap();
+        assert_eq!(starts()[3], as_begun[2] - hour);
+        library.follow_clock(clock).unwrap();
+        assert_eq!(starts(), [&as_begun[..], &[as_begun[2]]].concat());
+        // Nothing else has changed, and the open file is the same one.
+        let found = library.list().unwrap();
+        let expected = RecordingName { protected: true, length: Some(Duration::from_secs(9)), ..ended };
+        assert_eq!(found[1].name, expected);
+        assert!(found[2].is_running && found[2].bytes == 0);
+        io::Write::write_all(&mut file, b"more").unwrap();
+        assert_eq!(library.list().unwrap()[2].bytes, 4);
+        // A file with the number of one of ours that is another one stays as it is.
+        fs::remove_file(directory.join(expected.file())).unwrap();
+        let other = earlier.replace("000001", "000002");
+        fs::write(directory.join(&other), "x").unwrap();
+        library.follow_clock(clock.ahead(hour)).unwrap();
+        assert!(directory.join(other).exists());
+    }
+
+    #[test]
+    fn a_card_that_cannot_be_written_when_the_clock_is_set_follows_later() {
+        let (folder, library) = library();
+        let clock = ClockSetting::now();
+        let start = SystemTime::UNIX_EPOCH + Duration::from_millis(1_796_070_000_500);
+        let (name, _) = library.create("door", start, RecordingCause::Manual).unwrap();
+        // Nothing can be named like a directory that has something in it.
+        let later = name.starting_at(start + Duration::from_secs(3_600));
+        let obstacle = folder.path().join("a/b").join(later.file());
+        fs::create_dir_all(obstacle.join("x")).unwrap();
+        assert!(library.follow_clock(clock.ahead(3_600)).is_err());
+        fs::remove_dir_all(obstacle).unwrap();
+        assert!(library.follow_clock(clock.ahead(3_600)).unwrap());
+        assert_eq!(library.list().unwrap()[0].name, later);
     }
 
     #[test]

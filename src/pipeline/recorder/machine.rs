@@ -291,7 +291,7 @@ impl RecordingMachine {
             return None;
         };
         let (camera, cause, bytes) = (self.rules.camera, self.cause(), header.data.len() as u64);
-        let begin = BeginFile { writer: camera, start, cause, header, first: frame.clone() };
+        let begin = BeginFile { writer: camera, cause, header, first: frame.clone() };
         if self.storage.queue.push(StorageJob::Begin(Box::new(begin))).is_err() {
             self.too_slow();
             return None;

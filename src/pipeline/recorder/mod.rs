@@ -13,6 +13,7 @@
 //! Nothing waits for the card. Who may see recordings, and HTTP, are in `server`.
 
 mod camera;
+mod clock;
 mod event;
 mod film;
 mod keep;

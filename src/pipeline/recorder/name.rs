@@ -106,6 +106,12 @@ impl RecordingName {
         }
     }
 
+    /// The name of the same recording by a clock that shows another time for its start.
+    pub fn starting_at(&self, start: SystemTime) -> Self {
+        let Self { number, cause, protected, length, .. } = *self;
+        Self { protected, length, ..Self::new(&self.camera, start, number, cause) }
+    }
+
     /// Reads a file name; `None` for the names of other files.
     pub fn parse(name: &str) -> Option<Self> {
         let stem = name.strip_suffix(EXTENSION)?;
@@ -201,6 +207,17 @@ mod tests {
         }
         let many = RecordingName::new("a", start, 12_345_678, RecordingCause::Always);
         assert_eq!(RecordingName::parse(&many.file()), Some(many));
+    }
+
+    #[test]
+    fn another_start_changes_nothing_else() {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_530_696);
+        let begun = RecordingName::new("door", start, 42, RecordingCause::Motion);
+        let ended = RecordingName { protected: true, length: Some(Duration::from_secs(9)), ..begun };
+        let later = ended.starting_at(start + Duration::from_secs(3_600));
+        assert_eq!((later.start, later.end()), (1_764_534_296, 1_764_534_305));
+        assert_eq!(later.starting_at(start), ended);
+        assert_eq!(RecordingName::parse(&later.file()), Some(later));
     }
 
     #[test]

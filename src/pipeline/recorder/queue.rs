@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::name::RecordingCause;
 use crate::media::EncodedFrame;
@@ -29,13 +29,11 @@ pub enum StorageJob {
 pub struct BeginFile {
     /// The writer's index.
     pub writer: usize,
-    /// When it starts, by the wall clock.
-    pub start: SystemTime,
     /// Why.
     pub cause: RecordingCause,
     /// Its beginning.
     pub header: FileHeader,
-    /// Its first key frame, for the picture.
+    /// Its first key frame: when it starts, and its picture.
     pub first: EncodedFrame,
 }
 

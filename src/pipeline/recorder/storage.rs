@@ -1,7 +1,8 @@
 //! The storage as recorders know it: where they put what is to be written, and what is told of its faults.
 //!
-//! What becomes of it is in `thread`; what to write is decided in `camera` and `timelapse`.
+//! What becomes of it is in `thread`, and how old recordings make room in `room`; what to write is decided in `camera` and `timelapse`.
 
+mod room;
 mod thread;
 
 use std::sync::Arc;

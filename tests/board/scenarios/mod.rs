@@ -8,6 +8,7 @@ mod controls;
 mod faults;
 mod formats;
 mod gpio;
+mod recordings;
 mod start;
 mod talk;
 

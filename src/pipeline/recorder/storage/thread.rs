@@ -10,9 +10,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 
 use super::Storage;
+use super::room::Room;
+use crate::media::Timestamp;
 use crate::media::mp4::{FileHeader, FileIndex, Fragment};
 use crate::model::metrics::{CameraLabel, DropPoint, Metrics};
-use crate::pipeline::recorder::keep::{KeepRules, KeptRecording, MissingRoom};
+use crate::pipeline::recorder::clock::ClockSetting;
+use crate::pipeline::recorder::keep::{KeepRules, MissingRoom};
 use crate::pipeline::recorder::library::{Library, seal};
 use crate::pipeline::recorder::name::FileKind;
 use crate::pipeline::recorder::picture;
@@ -23,6 +26,9 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The same while nothing is recorded.
 const IDLE_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// How often it is looked meanwhile whether the clock was set.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// After how many fragments a file shows that recordings can be stored again: on a card that is almost full one may fit.
 const ENOUGH: u64 = 3;
@@ -52,12 +58,10 @@ pub struct StorageThread {
     metrics: Metrics,
     /// The files that are being written, by the writer's index.
     open: BTreeMap<usize, OpenFile>,
-    /// Bytes of all recordings and of all time-lapses, as far as is known.
-    totals: [u64; 2],
-    /// What is missing for each of them.
-    missing: [Option<MissingRoom>; 2],
+    room: Room,
     next_sync: Instant,
-    next_cleanup: Instant,
+    /// When old recordings were looked for last.
+    cleaned: Instant,
 }
 
 /// A file that is being written.
@@ -91,10 +95,9 @@ impl StorageThread {
             sync,
             metrics,
             open: BTreeMap::new(),
-            totals: [0; 2],
-            missing: [None; 2],
+            room: Room::default(),
             next_sync: now,
-            next_cleanup: now,
+            cleaned: now,
         }
     }
 
@@ -103,10 +106,10 @@ impl StorageThread {
         self.library.recover();
         self.remove_old();
         loop {
-            let limit = if self.open.is_empty() { IDLE_INTERVAL } else { self.sync };
+            let limit = if self.open.is_empty() { CLOCK_INTERVAL } else { self.sync };
             match self.recordings.queue.pop(limit) {
                 NextJob::Job(job) => self.handle(job),
-                NextJob::TimedOut if self.open.is_empty() => self.remove_old(),
+                NextJob::TimedOut if self.open.is_empty() => self.rest(),
                 NextJob::TimedOut => {}
                 NextJob::Closed => break,
             }
@@ -142,11 +145,14 @@ impl StorageThread {
     }
 
     fn begin(&mut self, begin: BeginFile) -> anyhow::Result<()> {
-        let BeginFile { writer, start, cause, header, first } = begin;
+        let BeginFile { writer, cause, header, first } = begin;
         if self.storage(writer).health.borrow().fault.is_some() {
             // The card may have been away, with a file that was not ended.
             self.library.recover();
         }
+        self.follow_clock();
+        let (age, now) = (Timestamp::now().saturating_since(first.captured), SystemTime::now());
+        let start = now.checked_sub(age).unwrap_or(now);
         let (recording, file) = self.library.create(self.name(writer), start, cause)?;
         let number = recording.number;
         let index = FileIndex::new(header.data.len() as u64);
@@ -187,15 +193,15 @@ impl StorageThread {
             let label = CameraLabel { camera: self.name(writer).to_owned() };
             self.metrics.timelapse_pictures.get_or_create(&label).inc();
         }
-        let is_full = self.rules.of(kind).bytes.is_some_and(|limit| self.totals[kind as usize] > limit);
-        if is_full || Instant::now() >= self.next_cleanup {
+        let is_full = self.rules.of(kind).bytes.is_some_and(|limit| self.room.totals[kind as usize] > limit);
+        if is_full || self.cleaned.elapsed() >= CLEANUP_INTERVAL {
             self.make_room_for(writer)?;
         }
         Ok(())
     }
 
     fn wrote(&mut self, writer: usize, bytes: usize) {
-        self.totals[self.kind(writer) as usize] += bytes as u64;
+        self.room.totals[self.kind(writer) as usize] += bytes as u64;
         self.metrics.recorded.inc_by(bytes as u64);
     }
 
@@ -271,8 +277,24 @@ impl StorageThread {
         }
     }
 
+    /// Has the recordings of this run told by the clock as it is now, if it was set.
+    fn follow_clock(&self) {
+        match self.library.follow_clock(ClockSetting::now()) {
+            Ok(true) => tracing::info!("the clock was set; recordings since porthole was started are named by it"),
+            Ok(false) => return,
+            // The card may be away.
+            Err(error) => return tracing::debug!("the clock was set: {error:#}"),
+        }
+        for (writer, open) in &self.open {
+            if let Ok((_, name)) = self.library.locate(open.number) {
+                self.show(*writer, Some((open.number, name.cause.name(), name.start)));
+            }
+        }
+    }
+
     /// Syncs what was written since the last time, and looks whether others need the space.
     fn sync(&mut self) {
+        self.follow_clock();
         let unsynced = |open: &(&usize, &OpenFile)| !open.1.is_synced;
         let writers: Vec<usize> = self.open.iter().filter(unsynced).map(|(writer, _)| *writer).collect();
         for writer in writers {
@@ -284,7 +306,7 @@ impl StorageThread {
             }
         }
         let free = self.library.free_bytes().unwrap_or(u64::MAX);
-        if free < self.rules.recordings.min_free || Instant::now() >= self.next_cleanup {
+        if free < self.rules.recordings.min_free || self.cleaned.elapsed() >= CLEANUP_INTERVAL {
             let made = self.make_room();
             let writers: Vec<usize> = self.open.keys().copied().collect();
             for writer in writers {
@@ -293,6 +315,14 @@ impl StorageThread {
                     self.failed(writer, &error);
                 }
             }
+        }
+    }
+
+    /// Does what is due while nothing is recorded.
+    fn rest(&mut self) {
+        self.follow_clock();
+        if self.cleaned.elapsed() >= IDLE_INTERVAL {
+            self.remove_old();
         }
     }
 
@@ -315,37 +345,18 @@ impl StorageThread {
 
     /// Deletes old recordings as the limits ask.
     fn make_room(&mut self) -> anyhow::Result<()> {
-        self.next_cleanup = Instant::now() + CLEANUP_INTERVAL;
-        let recordings = self.library.list()?;
-        let kept = recordings.iter().map(|recording| KeptRecording {
-            number: recording.name.number,
-            kind: recording.name.cause.kind(),
-            bytes: recording.bytes,
-            end: recording.name.end(),
-            stays: recording.is_running || recording.name.protected,
-        });
-        let kept: Vec<KeptRecording> = kept.collect();
+        self.cleaned = Instant::now();
+        // Or it would go by names that tell another time.
+        self.follow_clock();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-        self.totals = [0; 2];
-        kept.iter().for_each(|recording| self.totals[recording.kind as usize] += recording.bytes);
-        let cleanups = self.rules.cleanup(kept.clone(), now, self.library.free_bytes()?);
-        self.missing = cleanups.each_ref().map(|cleanup| cleanup.missing);
-        for number in cleanups.into_iter().flat_map(|cleanup| cleanup.delete) {
-            match self.library.delete(number) {
-                Ok(()) => {
-                    let deleted = kept.iter().filter(|recording| recording.number == number);
-                    deleted.for_each(|recording| self.totals[recording.kind as usize] -= recording.bytes);
-                }
-                Err(error) => tracing::warn!("recording {number} is not deleted to make room: {error}"),
-            }
-        }
+        self.room = Room::make(&self.library, &self.rules, now, self.library.free_bytes()?)?;
         Ok(())
     }
 
     /// Checks that there was room for what a writer adds.
     fn check_room(&self, writer: usize) -> anyhow::Result<()> {
         let kind = self.kind(writer);
-        match (self.missing[kind as usize], kind) {
+        match (self.room.missing[kind as usize], kind) {
             (None, _) => Ok(()),
             (Some(MissingRoom::Bytes), FileKind::Recording) => {
                 anyhow::bail!("protected recordings take all of [recording] keep_bytes; delete some, or raise it")
