@@ -1,5 +1,5 @@
-//! Recording in the running program: files that players find whole and in step, whatever ends them, time-lapses, who may see them,
-//! and cards that are full, read-only or gone.
+//! Recording in the running program: files that players find whole and in step, whatever ends them or changes meanwhile, time-lapses,
+//! who may see them, and cards that are full, read-only or gone.
 //!
 //! The MP4 writer, names, limits and the queue are tested beside their code.
 
@@ -7,6 +7,8 @@
 mod access;
 #[path = "recordings/card.rs"]
 mod card;
+#[path = "recordings/changes.rs"]
+mod changes;
 mod common;
 #[path = "recordings/events.rs"]
 mod events;
@@ -19,6 +21,9 @@ mod namespace;
 #[allow(dead_code)]
 #[path = "rtsp/recording.rs"]
 mod recording;
+#[allow(dead_code)]
+#[path = "switch/viewer.rs"]
+mod switching;
 #[path = "recordings/timelapse.rs"]
 mod timelapse;
 

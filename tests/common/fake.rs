@@ -64,6 +64,16 @@ impl Fake {
         Ok(folder)
     }
 
+    /// Makes the memory card slow: it takes so many bytes in a second.
+    pub fn slow_card(&self, bytes_per_second: u64) -> Result<()> {
+        std::fs::write(self.folder.path().join("card"), bytes_per_second.to_string()).context("make the card slow")
+    }
+
+    /// Makes the memory card as fast as it was.
+    pub fn fast_card(&self) -> Result<()> {
+        std::fs::remove_file(self.folder.path().join("card")).context("make the card fast")
+    }
+
     /// The environment variables for the program.
     pub fn environment(&self) -> Result<[(&'static str, OsString); 2]> {
         let library = super::example("libfake_camera.so")?;

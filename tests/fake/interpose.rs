@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::camera;
+use crate::card;
 use crate::real;
 
 /// The environment variable for the fake's folder.
@@ -203,6 +204,10 @@ before! {
             return real::opendir(dev.as_ptr());
         }
         through(path, |path| real::opendir(path))
+    }
+    pwrite64(fd: c_int, data: *const c_void, length: usize, offset: i64) -> isize {
+        outside(|| card::wait(length));
+        real::pwrite(fd, data, length, offset)
     }
     access(path: *const c_char, mode: c_int) -> c_int {
         through(path, |path| real::access(path, mode))

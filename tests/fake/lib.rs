@@ -4,7 +4,8 @@
 //! `LD_PRELOAD=libfake_camera.so PORTHOLE_FAKE=FOLDER porthole ...` replaces the nodes in `/dev` by those in
 //! `FOLDER/dev`, and `/sys/class/video4linux` by `FOLDER/sys/class/video4linux`. Each file `FOLDER/dev/videoN` is a
 //! camera; its text is the script of its behaviour: see `script.rs`. Opening reads it, removing it unplugs the camera.
-//! If the file `FOLDER/calls` exists, each call on a camera is logged there, one per line.
+//! If the file `FOLDER/calls` exists, each call on a camera is logged there, one per line. The file `FOLDER/card` makes the memory
+//! card slow: see `card.rs`.
 //!
 //! The data flow: `interpose.rs` intercepts libc calls and passes those on cameras to `camera.rs`, which executes them
 //! with `formats.rs`, `controls.rs` and `queue.rs`; `frame.rs` paints the image. All other calls go to libc through
@@ -12,6 +13,7 @@
 
 mod call_log;
 mod camera;
+mod card;
 mod controls;
 mod formats;
 mod frame;

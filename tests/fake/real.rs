@@ -43,6 +43,7 @@ functions! {
     c"ioctl" ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int;
     c"mmap64" mmap(at: *mut c_void, length: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void;
     c"munmap" munmap(at: *mut c_void, length: usize) -> c_int;
+    c"pwrite64" pwrite(fd: c_int, data: *const c_void, length: usize, offset: i64) -> isize;
     c"opendir" opendir(path: *const c_char) -> *mut libc::DIR;
     c"access" access(path: *const c_char, mode: c_int) -> c_int;
     c"realpath" realpath(path: *const c_char, resolved: *mut c_char) -> *mut c_char;

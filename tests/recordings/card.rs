@@ -1,14 +1,17 @@
-//! Cards that are full, read-only or not mounted any more: real file systems in a namespace of their own. Live video does not
-//! notice, what is wrong is said once, and recording goes on by itself.
+//! Cards that are full, read-only or not mounted any more: real file systems in a namespace of their own; and one that is too slow.
+//! Live video does not notice, what is wrong is said once, and recording goes on by itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::common::{Options, Porthole, Viewer, missing, numbers};
-use crate::{config, files, namespace, until_listed, until_recorded};
+use crate::common::fake::{DEVICE, Fake};
+use crate::common::{Event, LIMIT, Options, Porthole, Viewer, missing, numbers};
+use crate::{config, files, namespace, recording, until_listed, until_recorded};
 
 /// Runs a scenario with mounts of its own.
 fn with_mounts<S: FnOnce() -> Result<()>>(scenario: S) {
@@ -170,6 +173,99 @@ fn a_card_that_is_read_only_costs_pictures_of_a_time_lapse_and_no_frame() {
             Ok(())
         })
     });
+}
+
+/// A second of noise as a camera encodes it, ten times as much as the slow card takes: access units in Annex B format.
+fn noise() -> Result<Vec<Vec<u8>>> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", "color=gray:s=320x180:r=30,noise=alls=60:allf=t"]);
+    command.args([
+        "-t",
+        "1",
+        "-c:v",
+        "libx264",
+        "-profile:v",
+        "baseline",
+        "-tune",
+        "zerolatency",
+        "-pix_fmt",
+        "yuv420p",
+    ]);
+    command.args(["-b:v", "8M", "-minrate", "8M", "-maxrate", "8M", "-bufsize", "1M", "-g", "30"]);
+    command.args(["-x264-params", "aud=1:slices=1", "-f", "h264", "-"]);
+    let output = command.stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Each begins with its delimiter.
+    let starts: Vec<usize> = memchr::memmem::find_iter(&output.stdout, b"\0\0\0\x01\x09").collect();
+    let ends = starts.iter().skip(1).copied().chain([output.stdout.len()]);
+    let units: Vec<Vec<u8>> = starts.iter().zip(ends).map(|(start, end)| output.stdout[*start..end].to_vec()).collect();
+    ensure!(units.len() == 30 && output.stdout.len() > 700_000, "{} units, {} bytes", units.len(), output.stdout.len());
+    Ok(units)
+}
+
+/// The RTP timestamps of what a viewer receives until it is done.
+async fn watched(mut viewer: Viewer, done: Arc<AtomicBool>) -> Result<Vec<u32>> {
+    let mut timestamps = Vec::new();
+    while !done.load(Ordering::Relaxed) {
+        match viewer.event(LIMIT).await? {
+            Event::Frame(frame) => timestamps.push(frame.timestamp),
+            Event::Lost(packets) => bail!("{packets} packets lost"),
+            Event::Ended => bail!("the session has ended"),
+            _ => {}
+        }
+    }
+    viewer.leave().await?;
+    Ok(timestamps)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_of_100_kilobytes_a_second_costs_recordings_and_no_frame() -> Result<()> {
+    /// Ticks of a frame of 30 a second.
+    const FRAME: u32 = 90_000 / 30;
+    let folder = tempfile::tempdir()?;
+    let fake = Fake::new("format YUYV 320x180@30\n")?;
+    let frames = fake.frames(&noise()?)?;
+    fake.plug(&format!("format H264 files={} 320x180@30\n", frames.display()))?;
+    fake.slow_card(100_000)?;
+    let config = config(folder.path(), "mode = \"always\"\nsync = 1");
+    let config = config.replace("device = \"pattern\"", &format!("device = {DEVICE:?}")).replace("300000", "10000000");
+    let porthole = Porthole::start_with(&config, &fake.environment()?)?;
+    let viewer = Viewer::connect(&Options { decode: false, ..Options::new(&porthole.base) }).await?;
+    let done = Arc::new(AtomicBool::new(false));
+    let watched = tokio::spawn(watched(viewer, done.clone()));
+    // For half a minute it waits for the card.
+    porthole.until_metric("porthole_frames_captured_total", |frames| frames >= 450.0).await?;
+    let fault = until_failed(&porthole).await?;
+    ensure!(fault.starts_with("the card is too slow"), "{fault}");
+    let lost = "porthole_frames_dropped_total{at=\"Recorder\"}";
+    porthole.until_metric(lost, |frames| frames > 30.0).await?;
+    fake.fast_card()?;
+    until_recovered(&porthole).await?;
+    let recorded = porthole.metric("porthole_recorded_bytes_total").await?;
+    until_recorded(&porthole, recorded + 3_000_000.0).await?;
+    done.store(true, Ordering::Relaxed);
+    let timestamps = watched.await??;
+    let gaps = timestamps.windows(2).map(|pair| (pair[1].wrapping_sub(pair[0]) + FRAME / 2) / FRAME);
+    let gaps: u32 = gaps.map(|frames| frames.saturating_sub(1)).sum();
+    let mut not_captured = 0.0;
+    for place in ["Driver", "Stale", "Replaced"] {
+        not_captured += porthole.series(&format!("porthole_frames_dropped_total{{at=\"{place}\"}}")).await?;
+    }
+    ensure!(
+        timestamps.len() > 300 && f64::from(gaps) <= not_captured,
+        "{gaps} frames missing, {not_captured} not captured"
+    );
+    porthole.signal("TERM")?;
+    let (code, _, log) = porthole.wait()?;
+    ensure!(code == Some(0), "{log}");
+    check_log(&log)?;
+    // One file, with a gap in the middle.
+    let file = files::only(folder.path())?;
+    let [video, _] = recording::tracks(&file)?;
+    let longest = video.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+    ensure!(video.times.is_sorted() && longest > 0.9, "{longest} s, {video:?}");
+    ensure!(files::playable(&file)? == video.times.len(), "{}", file.display());
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,10 +12,10 @@ use crate::common::Program;
 // A part of it is used.
 #[allow(dead_code)]
 #[path = "../common/tone.rs"]
-mod tone;
+pub mod tone;
 
 /// The rate of the decoded audio.
-const RATE: u32 = 48_000;
+pub const RATE: u32 = 48_000;
 
 /// Has ffmpeg record a URL for so many seconds. The audio is decoded, so that the offset in the file is that of the player.
 pub fn start(url: &str, transport: &str, seconds: u32, file: &Path) -> Result<Program> {
@@ -45,7 +45,8 @@ pub fn check(file: &Path, seconds: u32) -> Result<()> {
     Ok(())
 }
 
-fn run(program: &str, arguments: &[&str], file: &Path) -> Result<Vec<u8>> {
+/// What a program prints for a file, which is in the place of `FILE`.
+pub fn run(program: &str, arguments: &[&str], file: &Path) -> Result<Vec<u8>> {
     let mut command = Command::new(program);
     let (before, after) = arguments.split_at(arguments.iter().position(|word| *word == "FILE").context("no file")?);
     let output = command.args(before).arg(file).args(&after[1..]).stdin(Stdio::null()).output()?;
@@ -55,14 +56,14 @@ fn run(program: &str, arguments: &[&str], file: &Path) -> Result<Vec<u8>> {
 
 /// What a recording holds of one track.
 #[derive(Debug)]
-struct Track {
+pub struct Track {
     /// The times of its packets, in seconds.
-    times: Vec<f64>,
+    pub times: Vec<f64>,
 }
 
 impl Track {
     /// Checks that the times of a recording of so many seconds increase, and have no long gap.
-    fn check(&self, seconds: f64, longest: f64) -> Result<()> {
+    pub fn check(&self, seconds: f64, longest: f64) -> Result<()> {
         let (first, last) = (self.times.first().context("no packets")?, self.times.last().context("no packets")?);
         ensure!(self.times.windows(2).all(|pair| pair[0] < pair[1]), "not monotone: {:?}", self.times);
         let gap = self.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
@@ -73,7 +74,7 @@ impl Track {
 }
 
 /// The tracks of a recording: video and audio.
-fn tracks(file: &Path) -> Result<[Track; 2]> {
+pub fn tracks(file: &Path) -> Result<[Track; 2]> {
     let arguments = ["-v", "error", "-of", "json", "-show_entries", "packet=codec_type,pts_time,dts_time", "FILE"];
     let found: Value = serde_json::from_slice(&run("ffprobe", &arguments, file)?)?;
     let packets = found["packets"].as_array().context("no packets")?;
