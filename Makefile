@@ -25,7 +25,7 @@ else
 scenarios := @echo "==> emulated board: SKIPPED: it runs amd64 programs, which are built only on an amd64 machine"; :
 endif
 
-.PHONY: help run test bench bench-peers bench-network soak fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
+.PHONY: help run test bench bench-peers bench-network soak recordings fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## shows this list
@@ -60,6 +60,12 @@ soak: setup-test ## runs porthole under changing viewers, loss and faults, fails
 	benches/soak/run --hours $(HOURS) --porthole $(target_dir)/release/porthole \
 		--viewer $(target_dir)/release/examples/viewer --fake $(target_dir)/release/examples/libfake_camera.so \
 		--output $(target_dir)/soak
+
+# How long is recorded in each mode.
+MINUTES ?= 30
+
+recordings: setup-test ## records for half an hour and checks every frame, the sound and the cost: make recordings MINUTES=5
+	MINUTES=$(MINUTES) cargo test --release --locked --test recordings -- --ignored --nocapture minutes_of_recording
 
 bench-network: setup-test $(browser_driver) ## measures video over slow links, beside Chromium as the sender, on an idle machine
 	cargo build --release --locked

@@ -16,6 +16,8 @@ mod events;
 mod files;
 #[path = "recordings/kills.rs"]
 mod kills;
+#[path = "recordings/minutes.rs"]
+mod minutes;
 #[path = "board/namespace.rs"]
 mod namespace;
 #[allow(dead_code)]

@@ -110,6 +110,7 @@ const NOT_RUN: &[(&str, &[&str])] = &[
             "make fuzz",
             "make bench",
             "make bench-peers",
+            "make recordings",
             "make soak HOURS=8",
             "make bench-network",
         ],

@@ -20,6 +20,7 @@ use crate::pipeline::recorder::library::{Library, seal};
 use crate::pipeline::recorder::name::FileKind;
 use crate::pipeline::recorder::picture;
 use crate::pipeline::recorder::queue::{BeginFile, NextJob, StorageJob};
+use crate::util::malloc;
 
 /// How often old recordings are looked for although there is room.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
@@ -167,6 +168,8 @@ impl StorageThread {
         self.open.insert(writer, OpenFile { number, file, header, index, is_synced: false, fragments: 0 });
         let picture = picture::of(&first).and_then(|jpeg| self.library.add_picture(number, &jpeg));
         picture.unwrap_or_else(|error| tracing::debug!("no picture of recording {number}: {error:#}"));
+        // The decoder of a picture of 1280x720 takes 16 MB, which nothing else needs.
+        malloc::trim();
         // Whoever is told finds its picture.
         self.show(writer, Some((number, cause.name(), recording.start)));
         Ok(())
