@@ -15,6 +15,7 @@ mod publish;
 mod reader;
 mod recording;
 mod timelapse;
+mod toml_value;
 pub(crate) mod value;
 
 use std::collections::{BTreeSet, HashSet};
