@@ -9,6 +9,7 @@ pub(crate) mod connection_limit;
 pub(crate) mod drop_log;
 pub(crate) mod fair_share;
 pub(crate) mod heartbeat;
+pub(crate) mod last_line;
 pub(crate) mod lock;
 pub(crate) mod mailbox;
 pub mod malloc;

@@ -11,15 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::config::HookProgram;
 use super::event::HookEvent;
 use super::failure::HookFailure;
+use crate::util::last_line::LastLine;
 use crate::util::process_group::ProcessGroup;
-use crate::util::redact::redact;
-use crate::util::text;
 
 /// How often it is looked whether the program should end early.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
-
-/// How much of the last line of standard error is kept.
-const MAX_LINE: usize = 300;
 
 /// How much of standard error is read at once.
 const READ_SIZE: usize = 4096;
@@ -27,20 +23,14 @@ const READ_SIZE: usize = 4096;
 /// How often it is read at the end: what a pipe holds.
 const MAX_READS: usize = 16;
 
-/// Variables of the service manager that are meant for porthole alone.
-const OWN_VARIABLES: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
-
 /// A running program.
 struct RunningProgram {
     group: ProcessGroup,
     /// What of the event has not been taken, and where it goes.
     input: Option<(ChildStdin, Vec<u8>)>,
     err: Option<ChildStderr>,
-    /// The last line of standard error, as far as it has come.
-    line: Vec<u8>,
-    /// Whether that line is complete, so that the next byte begins another one.
-    is_complete: bool,
+    /// The last line of standard error.
+    said: LastLine,
 }
 
 /// Runs a program to its end, for `limit` at most, or until `stop` is cancelled. Blocks.
@@ -87,9 +77,6 @@ impl RunningProgram {
         let mut command = Command::new(&program.path);
         command.args(&program.arguments).envs(event.variables()).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        for name in OWN_VARIABLES {
-            command.env_remove(name);
-        }
         let mut group = ProcessGroup::spawn(&mut command)?;
         let (input, err) = (group.child().stdin.take(), group.child().stderr.take());
         if let Some(input) = &input {
@@ -99,7 +86,7 @@ impl RunningProgram {
             rustix::io::ioctl_fionbio(err, true)?;
         }
         let input = input.map(|input| (input, format!("{}\n", event.json()).into_bytes()));
-        Ok(Self { group, input, err, line: Vec::new(), is_complete: false })
+        Ok(Self { group, input, err, said: LastLine::default() })
     }
 
     /// Waits for something to happen, for `wait` at most; how the program exited, if it has.
@@ -134,18 +121,7 @@ impl RunningProgram {
         let mut chunk = [0; READ_SIZE];
         match err.read(&mut chunk) {
             Ok(count) if count > 0 => {
-                for byte in &chunk[..count] {
-                    if *byte == b'\n' {
-                        self.is_complete = true;
-                        continue;
-                    }
-                    if std::mem::take(&mut self.is_complete) {
-                        self.line.clear();
-                    }
-                    if self.line.len() < MAX_LINE {
-                        self.line.push(*byte);
-                    }
-                }
+                self.said.push(&chunk[..count]);
                 return true;
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
@@ -161,7 +137,7 @@ impl RunningProgram {
                 break;
             }
         }
-        let said = redact(&text::name(&String::from_utf8_lossy(&self.line)));
+        let said = self.said.text();
         let said = if said.is_empty() { said } else { format!(": {said}") };
         HookFailure::Failed(format!("{status}{said}"))
     }
@@ -173,6 +149,7 @@ mod tests {
 
     use super::*;
     use crate::server::hooks::event::{HookKind, HookPhase};
+    use crate::util::process_group::SERVICE_VARIABLES;
 
     const LIMIT: Duration = Duration::from_secs(30);
 
@@ -218,7 +195,7 @@ mod tests {
         let (done, out) = shell("ls -l /proc/self/fd > \"$1\"; env >> \"$1\"", &event(Vec::new()), LIMIT);
         assert_eq!(done, Ok(()));
         assert!(out.contains("pipe:") && !out.contains(&*link.to_string_lossy()), "{out}");
-        assert!(!OWN_VARIABLES.iter().any(|name| out.contains(&format!("{name}="))), "{out}");
+        assert!(!SERVICE_VARIABLES.iter().any(|name| out.contains(&format!("{name}="))), "{out}");
     }
 
     #[test]

@@ -13,6 +13,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use descendants::Descendants;
 
+/// Variables of the service manager that are meant for porthole alone.
+pub const SERVICE_VARIABLES: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
 /// How long a program may take to exit after SIGTERM.
 const TERM_TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -32,12 +36,15 @@ pub struct ProcessGroup {
 }
 
 impl ProcessGroup {
-    /// Starts a program.
+    /// Starts a program, which does not inherit what the service manager has told porthole.
     ///
     /// # Errors
     ///
     /// The kernel's errno.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
+        for name in SERVICE_VARIABLES {
+            command.env_remove(name);
+        }
         let descendants = Descendants::mark(command);
         let mut child = command.process_group(0).spawn()?;
         let group = Pid::from_child(&child);
