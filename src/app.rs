@@ -22,7 +22,7 @@ use crate::pipeline::privacy;
 use crate::pipeline::privacy::PrivacySwitch;
 use crate::pipeline::recorder;
 use crate::pipeline::recorder::{Library, RateHold, RecorderSource, RecordingMode};
-use crate::pipeline::{self, video};
+use crate::pipeline::{self, screen, video};
 use crate::server::auth::Auth;
 use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
 use crate::server::floor::Floor;
@@ -65,6 +65,7 @@ pub struct App {
     motions: Vec<MotionHandle>,
     microphone: Option<pipeline::audio::Guard>,
     speaker: Option<pipeline::speaker::Guard>,
+    screen: Option<screen::Guard>,
     notifier: Notifier,
     /// Stops the watchdog task when dropped.
     watchdog: DropGuard,
@@ -120,6 +121,7 @@ impl App {
             let (heard, guard) = started.context("start the speaker")?;
             (Some(heard), Some(guard))
         };
+        let (shown, screen) = screen::start(&config.screen, &metrics, &publisher).context("start the screen")?.unzip();
         let (mut streams, mut watched) = (Vec::new(), Vec::new());
         let (mut cameras, mut handles, mut motions) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
@@ -154,9 +156,10 @@ impl App {
         let videos = streams.iter().map(|stream| stream.video.demand().clone());
         let sounds = audio.iter().map(|audio| audio.demand().clone());
         let sounds = sounds.chain(heard.iter().map(|heard| heard.demand().clone()));
-        let sources: Vec<Demand> = videos.chain(sounds).collect();
+        let pictures = shown.iter().map(|shown| shown.demand().clone());
+        let sources: Vec<Demand> = videos.chain(sounds).chain(pictures).collect();
         let privacy_switch = PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone());
-        let floor = Floor::new(config.floor.clone(), heard, publisher.clone(), metrics.clone());
+        let floor = Floor::new(config.floor.clone(), heard, shown, publisher.clone(), metrics.clone());
         let switches = publish::switches(&config.publish);
         let dispatcher = Dispatcher::new(DispatcherDeps {
             cameras: handles,
@@ -254,6 +257,7 @@ impl App {
             motions,
             microphone,
             speaker,
+            screen,
             notifier,
             watchdog: watchdog.drop_guard(),
         })
@@ -333,6 +337,7 @@ impl App {
             cameras,
             microphone,
             speaker,
+            screen,
             notifier,
             watchdog,
             ..
@@ -366,7 +371,7 @@ impl App {
         // The threads check for a stop five times a second; joining them blocks.
         let joined = tokio::task::spawn_blocking(move || {
             // The recordings are written to their end.
-            drop((recorder, buttons, hotplug, cameras, microphone, speaker));
+            drop((recorder, buttons, hotplug, cameras, microphone, speaker, screen));
             // Last, because they show that porthole is running.
             drop(leds);
         })

@@ -73,6 +73,10 @@
 //! thread. In full duplex what the sound card is given also goes to the microphone's thread, in frames with the time at which
 //! they are heard, and `media::voice` takes the echo out of what was captured then.
 //!
+//! Their picture goes the same way, if a program is configured that shows it: the session puts frames together and asks for what
+//! is missing, the floor lets those of one talker pass, and `pipeline::screen` writes them to the program as they came. Nothing
+//! decodes them here, and nothing waits for the program.
+//!
 //! # Where a frame may be dropped
 //!
 //! Each place has a label in `model::metrics::DropPoint`: the driver's ring is full; the buffer is stale or damaged; a

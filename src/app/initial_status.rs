@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::model::status;
-use crate::model::status::{MotionStatus, PipelineState, Status};
+use crate::model::status::{MotionStatus, PipelineState, ScreenStatus, Status};
 use crate::pipeline::recorder;
 use crate::pipeline::recorder::{Library, timelapse};
 use crate::server::publish;
@@ -41,6 +41,7 @@ pub(super) fn initial_status(
             allow: config.floor.allow.to_string(),
             talker: None,
         },
+        screen: config.screen.exec.is_some().then(ScreenStatus::default),
         publish: publish::initial_status(&config.publish),
         recording: recorder::initial_status(
             &config.recording,

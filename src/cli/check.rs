@@ -21,6 +21,7 @@ use crate::server::publish;
 use crate::server::publish::PublishMode;
 use crate::server::rtc;
 use crate::server::rtc::Advertised;
+use crate::util::redact::redact;
 
 /// Prints that the file is valid, and its settings.
 ///
@@ -88,6 +89,9 @@ pub fn print(out: &mut impl Write, file: &Path, config: &Config) -> io::Result<(
             Role::Operator => "operators may talk",
         };
         writeln!(out, "  speaker device {}, {} duplex{volume}, {who}", speaker.device, speaker.mode.name())?;
+    }
+    if let Some(line) = &config.screen.exec {
+        writeln!(out, "  screen  {}", redact(line))?;
     }
     publications(out, &config.publish)?;
     recording(out, &config.recording)?;
@@ -394,6 +398,8 @@ mod tests {
         assert!(show("").contains("  speaker device hw:1, half duplex, operators may talk\n"), "{}", show(""));
         let all = show("volume = \"70 %\"\nmode = \"full\"\nallow = \"viewer\"");
         assert!(all.contains("  speaker device hw:1, full duplex, volume 70 %, viewers may talk\n"), "{all}");
+        let screen = show("[screen]\nexec = \"play --token hidden -\"");
+        assert!(screen.contains("  screen  play --token *** -\n") && !screen.contains("hidden"), "{screen}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Errors in the file itself are found by `config`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -19,6 +20,12 @@ use crate::server::mqtt;
 use crate::server::photos::Photos;
 use crate::server::rtsp;
 use crate::util::state_dir::StateDir;
+
+/// What a command line may begin with that is no program.
+const SHELL_WORDS: [&str; 15] = [
+    "cd", "set", "export", "ulimit", "umask", "trap", "if", "while", "for", "case", "until", "eval", ".", "command",
+    "read",
+];
 
 /// Everything that would keep porthole from starting, or from storing what it is asked to store, each with its key.
 /// `listens` is whether the address would be opened: a service that is asked to reload has opened it already, or systemd
@@ -54,8 +61,8 @@ pub fn problems(config: &Config, listens: bool) -> Vec<String> {
     problems
 }
 
-/// What would keep porthole from connecting to the MQTT broker, and hooks from doing what they should, each with its key. It
-/// starts all the same, and tries again. Credentials that systemd hands to the service cannot be read by the check before a
+/// What would keep porthole from connecting to the MQTT broker, and hooks and the screen from doing what they should, each with
+/// its key. It starts all the same, and tries again. Credentials that systemd hands to the service cannot be read by the check before a
 /// reload.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut tried = Vec::new();
@@ -72,7 +79,29 @@ pub fn warnings(config: &Config) -> Vec<String> {
                 .map(|path| (format!("hook[{index}].headers_file"), read_headers(path).map(drop))),
         });
     }
+    if let Some(line) = &config.screen.exec {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        tried.push(("screen.exec".to_owned(), check_command_line(line, &path)));
+    }
     tried.into_iter().filter_map(|(key, tried)| Some(format!("{key}: {:#}", tried.err()?))).collect()
+}
+
+/// Checks that the program is there that a command line of the shell begins with, if that is plain: not a word of the shell, or
+/// something that it would expand.
+fn check_command_line(line: &str, path: &OsStr) -> anyhow::Result<()> {
+    let is_assignment = |word: &&str| word.contains('=');
+    let mut words = line.split_ascii_whitespace().skip_while(is_assignment).skip_while(|word| *word == "exec");
+    let Some(program) = words.next() else { return Ok(()) };
+    let is_plain = program.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._+-".contains(&byte));
+    if !is_plain || SHELL_WORDS.contains(&program) {
+        return Ok(());
+    }
+    if program.contains('/') {
+        return check_program(Path::new(program));
+    }
+    let is_found = std::env::split_paths(path).any(|folder| check_program(&folder.join(program)).is_ok());
+    anyhow::ensure!(is_found, "{program}: no such program in PATH; install it, or write its absolute path");
+    Ok(())
 }
 
 /// Checks that a program is there, and can be run by somebody.
@@ -114,6 +143,30 @@ mod tests {
             assert_eq!(checked(&text), [""; 0], "{text}");
         }
         assert_eq!(files(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_screen_whose_program_is_missing_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let warned =
+            |line: &str| check_command_line(line, folder.path().as_os_str()).err().map(|error| error.to_string());
+        assert_eq!(
+            warned("show -"),
+            Some("show: no such program in PATH; install it, or write its absolute path".into())
+        );
+        assert!(warned("/does/not/exist -").is_some_and(|warning| warning.starts_with("/does/not/exist; check")));
+        let program = folder.path().join("show");
+        fs::write(&program, "#!/bin/sh\n").unwrap();
+        assert!(warned("show -").is_some(), "nobody may run it");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        for line in
+            ["show -", "DISPLAY=:0 exec show -", "cd /tmp && nothing", "$PLAYER -", "{ cat; }", "A=b", "\"a b\" -"]
+        {
+            assert_eq!(warned(line), None, "{line}");
+        }
+        let text = "[speaker]\ndevice = \"auto\"\n[screen]\nexec = \"/does/not/exist\"";
+        let warning = warnings(&Config::parse(text, "").unwrap()).join("");
+        assert!(warning.starts_with("screen.exec: /does/not/exist; check the path"), "{warning}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Config {
             audio: self.audio.clone(),
             speaker: self.speaker.clone(),
             floor: self.floor.clone(),
+            screen: self.screen.clone(),
             rtc: rtc::Config { udp_port: self.rtc.udp_port, tcp: self.rtc.tcp, ..new.rtc.clone() },
             rtsp: self.rtsp.clone(),
             // It only matters at the start, so there is nothing to apply.
@@ -71,6 +72,7 @@ impl Config {
             audio,
             speaker,
             floor,
+            screen,
             rtc,
             rtsp,
             privacy,
@@ -105,6 +107,7 @@ impl Config {
             ("allow", *floor != other.floor),
         ];
         note(&mut keys, "speaker", &differs);
+        note(&mut keys, "screen", &[("exec", screen.exec != other.screen.exec)]);
         rtc_keys(&mut keys, rtc, &other.rtc);
         note(&mut keys, "rtsp", &[("listen", rtsp.listen != other.rtsp.listen)]);
         note(&mut keys, "privacy", &[("on", privacy.on != other.privacy.on)]);
@@ -322,6 +325,8 @@ mod tests {
         volume = "50 %"
         mode = "full"
         allow = "viewer"
+        [screen]
+        exec = "a"
         [rtc]
         max_viewers = 5
         playout_delay_min = 10

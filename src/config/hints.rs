@@ -28,6 +28,9 @@ pub(super) fn hint(section: &str, key: &str) -> Option<&'static str> {
         ("speaker", "enabled" | "enable" | "on") => "a speaker is used unless device = \"off\"",
         ("speaker", "gain" | "level") => "how loud it is is volume, such as volume = \"70 %\"",
         ("speaker", "role" | "roles" | "who") => "who may talk is allow, such as allow = \"viewer\"",
+        ("screen", "command" | "cmd" | "run" | "program" | "device" | "enabled" | "on") => {
+            "the program that shows the picture is exec, such as exec = \"mpv --profile=low-latency -\""
+        }
         ("recording", "enabled" | "enable" | "on") => "what is recorded is mode, such as mode = \"always\"",
         ("recording", "motion" | "events" | "trigger") => "what moves is recorded with mode = \"events\"",
         ("mqtt", "host" | "broker" | "server" | "port" | "address" | "enabled") => {

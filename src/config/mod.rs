@@ -14,6 +14,7 @@ mod network;
 mod publish;
 mod reader;
 mod recording;
+mod screen;
 mod timelapse;
 mod toml_value;
 pub(crate) mod value;
@@ -28,6 +29,7 @@ use crate::capture::audio;
 use crate::capture::audio::speaker;
 use crate::device::{buttons, leds};
 use crate::pipeline::recorder::timelapse::Config as TimelapseConfig;
+use crate::pipeline::screen::Config as ScreenConfig;
 use crate::pipeline::{privacy, recorder, video};
 use crate::server::auth;
 use crate::server::floor;
@@ -59,6 +61,8 @@ pub struct Config {
     pub speaker: speaker::Config,
     /// Who may talk through it.
     pub floor: floor::Config,
+    /// What shows who talks.
+    pub screen: ScreenConfig,
     /// WebRTC.
     pub rtc: rtc::Config,
     /// The RTSP server.
@@ -94,6 +98,7 @@ impl Default for Config {
             audio: audio::Config::default(),
             speaker: speaker::Config::default(),
             floor: floor::Config::default(),
+            screen: ScreenConfig::default(),
             rtc: rtc::Config::default(),
             rtsp: rtsp::Config::default(),
             privacy: privacy::Config::default(),
@@ -211,6 +216,8 @@ fn read(text: &str, file: &str) -> (Config, BTreeSet<String>, Errors) {
         section.text("mode", &mut speaker.mode, &value::TALK_MODE);
         section.text("allow", &mut config.floor.allow, &value::ROLE);
     });
+    let can_talk = config.speaker.device != "off";
+    reader.section("screen", |section| screen::read(section, &mut config.screen, can_talk));
     reader.section("rtc", |rtc| {
         let config = &mut config.rtc;
         // A thousand viewers are beyond any small board; a larger number is a typo.

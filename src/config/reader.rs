@@ -140,8 +140,8 @@ impl<'t> Reader<'t> {
         let near = did_you_mean(key.get_ref(), known);
         // A mistyped or foreign name does not make the value less secret.
         let names_secret = redact::is_secret(key.get_ref()) || near.is_some_and(redact::is_secret);
-        // The address there may be one, too.
-        let is_secret = names_secret || matches!(section, "publish" | "hook");
+        // The address or the arguments there may be one, too.
+        let is_secret = names_secret || matches!(section, "publish" | "hook" | "screen");
         let source = if is_secret { "***".into() } else { self.source(value.span()) };
         let right = match (hint(section, key.get_ref()), near) {
             (Some(hint), _) => hint.to_owned(),

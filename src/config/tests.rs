@@ -245,9 +245,9 @@ fn an_unknown_key_far_from_all_known_ones_lists_them() {
         errors("port = 80\n[a.b]\n"),
         [
             "porthole.toml:1: port = 80: unknown key; known here: audio, auth, button, camera, hook, http, led, log, \
-             mqtt, photos, privacy, publish, recording, rtc, rtsp, speaker, state, timelapse",
+             mqtt, photos, privacy, publish, recording, rtc, rtsp, screen, speaker, state, timelapse",
             "porthole.toml:2: a: unknown section; known here: audio, auth, button, camera, hook, http, led, log, \
-             mqtt, photos, privacy, publish, recording, rtc, rtsp, speaker, state, timelapse",
+             mqtt, photos, privacy, publish, recording, rtc, rtsp, screen, speaker, state, timelapse",
         ]
     );
 }

@@ -18,8 +18,8 @@ use tokio::runtime::Handle;
 
 pub use labels::{
     CameraLabel, ControlDrop, ControlDropLabels, DropLabels, DropPoint, HookLabels, HookResult, IgnoreLabels,
-    IgnoreReason, PublishLabel, RejectLabels, RejectReason, SignIn, SignInOutcome, SkipCause, SkipLabels, TalkDrop,
-    TalkDropLabels, ViewerLabel,
+    IgnoreReason, PublishLabel, RejectLabels, RejectReason, ScreenDrop, ScreenDropLabels, SignIn, SignInOutcome,
+    SkipCause, SkipLabels, TalkDrop, TalkDropLabels, ViewerLabel,
 };
 
 use crate::util::lock::Mutex;
@@ -87,6 +87,10 @@ pub struct Counters {
     pub announcements: Counter,
     /// Times that the speaker ran out of sound.
     pub speaker_underruns: Counter,
+    /// Frames of talkers' pictures that the screen's program was given.
+    pub screen_frames: Counter,
+    /// Frames of talkers' pictures that it was not, by reason.
+    pub screen_dropped: Family<ScreenDropLabels, Counter>,
     /// Viewers connected or connecting.
     pub viewers: Gauge,
     /// Viewers accepted since the start.
@@ -205,6 +209,8 @@ impl Metrics {
             talk_dropped: Family::default(),
             announcements: Counter::default(),
             speaker_underruns: Counter::default(),
+            screen_frames: Counter::default(),
+            screen_dropped: Family::default(),
             viewers: Gauge::default(),
             viewers_accepted: Counter::default(),
             viewer_estimate: Family::default(),
@@ -257,6 +263,13 @@ impl Metrics {
     pub fn count_talk_drop(&self, why: TalkDrop, count: u64) {
         if count > 0 {
             self.talk_dropped.get_or_create(&TalkDropLabels { why }).inc_by(count);
+        }
+    }
+
+    /// Counts frames of talkers' pictures that were not shown.
+    pub fn count_screen_drop(&self, why: ScreenDrop, count: u64) {
+        if count > 0 {
+            self.screen_dropped.get_or_create(&ScreenDropLabels { why }).inc_by(count);
         }
     }
 

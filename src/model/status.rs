@@ -155,6 +155,15 @@ pub struct SpeakerStatus {
     pub talker: Option<String>,
 }
 
+/// What shows the picture of who talks (`[screen]` in the configuration).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct ScreenStatus {
+    /// Its state: live while somebody is shown.
+    pub state: PipelineState,
+    /// Why nobody is, for operators.
+    pub fault: Option<String>,
+}
+
 /// The connection to the MQTT broker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Mqtt {
@@ -238,6 +247,8 @@ pub struct Status {
     pub audio: Audio,
     /// The speaker.
     pub speaker: SpeakerStatus,
+    /// What shows the picture of who talks; `None` where nothing does.
+    pub screen: Option<ScreenStatus>,
     /// Whether the privacy switch is on: cameras and microphone are closed, whoever watches.
     pub privacy: bool,
     /// Whether the state of the privacy switch is stored, so that a restart does not change it.
@@ -264,6 +275,7 @@ impl Default for Status {
             cameras: Vec::new(),
             audio: Audio::default(),
             speaker: SpeakerStatus::default(),
+            screen: None,
             privacy: false,
             privacy_kept: true,
             damaged_files: Vec::new(),
@@ -327,6 +339,7 @@ impl From<Status> for Report {
 impl Status {
     /// Leaves out what is for operators alone: servers, and why they are away, which may name addresses, users and files.
     pub fn hide_from_viewers(&mut self) {
+        self.screen.iter_mut().for_each(|screen| screen.fault = None);
         self.mqtt.iter_mut().for_each(|mqtt| mqtt.fault = None);
         self.recording.iter_mut().for_each(|recording| recording.fault = None);
         self.timelapse.iter_mut().for_each(|timelapse| timelapse.fault = None);

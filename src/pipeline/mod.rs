@@ -1,5 +1,5 @@
 //! The video and audio pipelines: threads that capture, encode, broadcast and look for motion, one that plays what somebody
-//! says, the privacy switch that blocks them all, and the recorder.
+//! says, one that has them shown, the privacy switch that blocks them all, and the recorder.
 //!
 //! Who subscribes does not matter here.
 
@@ -9,5 +9,6 @@ pub mod mjpeg;
 pub mod motion;
 pub mod privacy;
 pub mod recorder;
+pub mod screen;
 pub mod speaker;
 pub mod video;

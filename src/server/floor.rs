@@ -2,7 +2,7 @@
 //!
 //! A session that can send audio takes a seat. Whoever has the floor keeps it until they stop, an operator takes it, their
 //! session ends, or nothing has come of them for a while. An announcement has the floor, too, until it was heard. What is said
-//! goes to the speaker's pipeline; permissions to call the methods belong to `dispatch`.
+//! goes to the speaker's pipeline, and their picture to the screen's; permissions to call the methods belong to `dispatch`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
+use crate::media::ScreenFrame;
 use crate::media::playout::TalkPacket;
-use crate::model::metrics::{Metrics, TalkDrop};
+use crate::model::metrics::{Metrics, ScreenDrop, TalkDrop};
 use crate::model::status::StatusPublisher;
+use crate::pipeline::screen::{ScreenInput, Showing};
 use crate::pipeline::speaker::{Announcement, AnnouncementState, SpeakerInput, Talk};
 use crate::server::auth::Role;
 use crate::util::lock::{Mutex, MutexGuard};
@@ -75,6 +77,8 @@ struct Inner {
     config: Config,
     /// `None` without a speaker.
     speaker: Option<SpeakerInput>,
+    /// `None` if nothing shows who talks.
+    screen: Option<ScreenInput>,
     status: StatusPublisher,
     metrics: Metrics,
     state: Mutex<State>,
@@ -97,6 +101,8 @@ struct CurrentTalk {
     holder: FloorHolder,
     role: Role,
     talk: Talk,
+    /// Their picture, once there is one.
+    showing: Option<Showing>,
     /// When something came of them last, or they began.
     heard: Instant,
     /// What is announced. It is heard for as long as it is kept here.
@@ -104,10 +110,28 @@ struct CurrentTalk {
 }
 
 impl CurrentTalk {
+    /// Whether this session's viewer talks.
+    fn is_of(&self, session: &str) -> bool {
+        self.holder.session.as_deref() == Some(session)
+    }
+
     /// Whether somebody of this role may take the floor. An operator need not hear an announcement to its end.
     fn yields_to(&self, role: Role) -> bool {
         role > self.role || (self.announcement.is_some() && role >= Role::Operator)
     }
+}
+
+/// What the screen needs of the picture of whoever sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PictureNeed {
+    /// Nothing: they do not have the floor, or nothing shall be shown.
+    Nothing,
+    /// Nothing for now: the program is behind.
+    Later,
+    /// A key frame.
+    Key,
+    /// The next frame.
+    Next,
 }
 
 /// A session that can send audio; the floor is free when it is dropped.
@@ -118,15 +142,26 @@ pub struct Seat {
 }
 
 impl Floor {
-    /// A floor that nobody has. What is said goes to `speaker`, if there is one.
-    pub fn new(config: Config, speaker: Option<SpeakerInput>, status: StatusPublisher, metrics: Metrics) -> Self {
+    /// A floor that nobody has. What is said goes to `speaker`, and what the talker shows to `screen`, if there are any.
+    pub fn new(
+        config: Config,
+        speaker: Option<SpeakerInput>,
+        screen: Option<ScreenInput>,
+        status: StatusPublisher,
+        metrics: Metrics,
+    ) -> Self {
         let (state, holder) = (Mutex::default(), watch::Sender::default());
-        Self(Arc::new(Inner { config, speaker, status, metrics, state, holder }))
+        Self(Arc::new(Inner { config, speaker, screen, status, metrics, state, holder }))
     }
 
     /// Whether somebody of this role may talk, if they can.
     pub fn admits(&self, role: Role) -> bool {
         self.0.speaker.is_some() && role >= self.0.config.allow
+    }
+
+    /// Whether something shows who talks.
+    pub fn has_screen(&self) -> bool {
+        self.0.screen.is_some()
     }
 
     /// Has a session, which can send audio from now on, take part.
@@ -158,7 +193,7 @@ impl Floor {
             return Err(FloorError::Privacy);
         }
         match &mut state.current {
-            Some(current) if current.holder.session.as_deref() == Some(session) => {
+            Some(current) if current.is_of(session) => {
                 current.heard = Instant::now();
                 return Ok(());
             }
@@ -226,14 +261,15 @@ impl Floor {
     ) -> u64 {
         state.talks += 1;
         let number = state.talks;
-        state.current = Some(CurrentTalk { number, holder, role, talk, heard: Instant::now(), announcement });
+        let heard = Instant::now();
+        state.current = Some(CurrentTalk { number, holder, role, talk, showing: None, heard, announcement });
         self.publish(state);
         number
     }
 
     /// Takes the floor from a viewer, if they have it.
     pub fn stop(&self, session: &str) {
-        self.release(|current| current.holder.session.as_deref() == Some(session));
+        self.release(|current| current.is_of(session));
     }
 
     /// Ends the announcement that is heard, if there is one.
@@ -295,7 +331,7 @@ impl Seat {
     /// Plays a packet of the session's viewer, if they have the floor; others are dropped and counted.
     pub fn push(&self, packet: TalkPacket) {
         let mut state = self.floor.0.state.lock();
-        match state.current.as_mut().filter(|current| current.holder.session.as_ref() == Some(&self.session)) {
+        match state.current.as_mut().filter(|current| current.is_of(&self.session)) {
             Some(current) => {
                 current.heard = Instant::now();
                 current.talk.push(packet);
@@ -305,6 +341,38 @@ impl Seat {
                 self.drop_packet(TalkDrop::Floor);
             }
         }
+    }
+
+    /// What the screen needs of the picture of the session's viewer.
+    pub fn picture_need(&self) -> PictureNeed {
+        let Inner { screen, state, .. } = &*self.floor.0;
+        if screen.as_ref().is_none_or(|screen| screen.demand().blocked_since().is_some()) {
+            return PictureNeed::Nothing;
+        }
+        let state = state.lock();
+        match state.current.as_ref().filter(|current| current.is_of(&self.session)).map(|current| &current.showing) {
+            None => PictureNeed::Nothing,
+            Some(None) => PictureNeed::Key,
+            Some(Some(showing)) if !showing.needs_key() => PictureNeed::Next,
+            Some(Some(showing)) if showing.has_room() => PictureNeed::Key,
+            Some(Some(_)) => PictureNeed::Later,
+        }
+    }
+
+    /// Shows a frame of the picture of the session's viewer, if they have the floor.
+    pub fn show(&self, frame: ScreenFrame) {
+        let Inner { screen, state, .. } = &*self.floor.0;
+        let mut state = state.lock();
+        let current = state.current.as_mut().filter(|current| current.is_of(&self.session));
+        if let Some((screen, current)) = screen.as_ref().zip(current) {
+            current.heard = Instant::now();
+            current.showing.get_or_insert_with(|| screen.begin()).push(frame);
+        }
+    }
+
+    /// Counts frames of the picture that cannot be shown.
+    pub fn drop_frames(&self, count: u64) {
+        self.floor.0.metrics.count_screen_drop(ScreenDrop::Lost, count);
     }
 
     /// Counts a packet that is not played.
@@ -327,10 +395,11 @@ mod tests {
     use super::*;
     use crate::capture::audio::DeviceContext;
     use crate::capture::audio::speaker::{self, Speaker};
-    use crate::media::Timestamp;
+    use crate::media::{ScreenCodec, Timestamp};
     use crate::model::status::Status;
     use crate::pipeline;
     use crate::pipeline::ducking::Ducking;
+    use crate::pipeline::screen;
 
     fn floor(allow: Role) -> (Floor, StatusPublisher, Metrics, pipeline::speaker::Guard) {
         let (status, metrics) = (StatusPublisher::new(Status::default()), Metrics::new());
@@ -339,7 +408,7 @@ mod tests {
         let context = DeviceContext { pattern: false, camera: Box::new(|| None) };
         let started = pipeline::speaker::start(Speaker::new(config, context), Ducking::default(), &metrics, &status);
         let (input, guard) = started.expect("should start");
-        (Floor::new(Config { allow }, Some(input), status.clone(), metrics.clone()), status, metrics, guard)
+        (Floor::new(Config { allow }, Some(input), None, status.clone(), metrics.clone()), status, metrics, guard)
     }
 
     fn packet(sequence: u16) -> TalkPacket {
@@ -385,6 +454,40 @@ mod tests {
         assert_eq!(*floor.watch().borrow(), None);
     }
 
+    fn picture(key: bool) -> ScreenFrame {
+        ScreenFrame { codec: ScreenCodec::H264, key, ticks: 0, data: Bytes::from_static(b"picture") }
+    }
+
+    #[tokio::test]
+    async fn the_picture_of_whoever_has_the_floor_is_shown() {
+        let (floor, status, metrics, _guard) = floor(Role::Viewer);
+        let seat = floor.take_seat("1");
+        floor.start("1", Role::Viewer, "Ann").expect("should be free");
+        assert_eq!((floor.has_screen(), seat.picture_need()), (false, PictureNeed::Nothing));
+        drop(seat);
+        let exec = Some("exec cat > /dev/null".into());
+        let started = screen::start(&screen::Config { exec }, &metrics, &status).expect("a thread");
+        let (screen, _screen_guard) = started.expect("a program");
+        let (speaker, config) = (floor.0.speaker.clone(), Config { allow: Role::Viewer });
+        let floor = Floor::new(config, speaker, Some(screen.clone()), status.clone(), metrics.clone());
+        assert!(floor.has_screen());
+        let [one, other] = ["1", "2"].map(|session| floor.take_seat(session));
+        let needs = || [one.picture_need(), other.picture_need()];
+        one.show(picture(true));
+        assert_eq!((needs(), screen.demand().guards()), ([PictureNeed::Nothing; 2], 0), "nobody talks");
+        floor.start("1", Role::Viewer, "Ann").expect("should be free");
+        other.show(picture(true));
+        assert_eq!((needs(), screen.demand().guards()), ([PictureNeed::Key, PictureNeed::Nothing], 0));
+        one.show(picture(false));
+        assert_eq!(needs(), [PictureNeed::Key, PictureNeed::Nothing], "it begins with a key frame");
+        one.show(picture(true));
+        assert_eq!((needs(), screen.demand().guards()), ([PictureNeed::Next, PictureNeed::Nothing], 1));
+        floor.start("2", Role::Operator, "Eve").expect("an operator takes it");
+        assert_eq!((needs(), screen.demand().guards()), ([PictureNeed::Nothing, PictureNeed::Key], 0));
+        screen.demand().set_blocked(true);
+        assert_eq!(needs(), [PictureNeed::Nothing; 2], "the privacy switch is on");
+    }
+
     #[tokio::test]
     async fn who_may_not_talk_is_told_why() {
         let (floor, _, _, _guard) = floor(Role::Operator);
@@ -392,7 +495,7 @@ mod tests {
         assert_eq!(floor.start("1", Role::Viewer, "Ann"), Err(FloorError::Role));
         assert!(!floor.admits(Role::Viewer) && floor.admits(Role::Operator));
         let (status, metrics) = (StatusPublisher::new(Status::default()), Metrics::new());
-        let none = Floor::new(Config::default(), None, status, metrics);
+        let none = Floor::new(Config::default(), None, None, status, metrics);
         assert_eq!(none.start("1", Role::Operator, "Eve"), Err(FloorError::NoSpeaker));
         assert!(!none.admits(Role::Operator));
         assert_eq!(none.check_announcement(), Err(FloorError::NoSpeaker));

@@ -217,3 +217,21 @@ pub struct TalkDropLabels {
     /// The reason.
     pub why: TalkDrop,
 }
+
+/// Why a frame of a talker's picture was not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum ScreenDrop {
+    /// A part of it, or of one that it depends on, was lost or is malformed.
+    Lost,
+    /// The screen's program was too far behind.
+    Full,
+    /// The screen's program has ended or could not be started, somebody else is shown, or the privacy switch is on.
+    Ended,
+}
+
+/// The label of [`super::Counters::screen_dropped`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ScreenDropLabels {
+    /// The reason.
+    pub why: ScreenDrop,
+}

@@ -75,6 +75,16 @@ impl Counters {
             "Times the speaker ran out of sound: the processor is overloaded",
             self.speaker_underruns.clone(),
         );
+        registry.register(
+            "screen_frames",
+            "Frames of talkers' pictures that the screen's program was given",
+            self.screen_frames.clone(),
+        );
+        registry.register(
+            "screen_frames_dropped",
+            "Frames of talkers' pictures that it was not given, by reason",
+            self.screen_dropped.clone(),
+        );
         registry.register("viewers", "Viewers connected or connecting", self.viewers.clone());
         registry.register("viewers_accepted", "Viewers accepted since the start", self.viewers_accepted.clone());
         registry.register(

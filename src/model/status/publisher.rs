@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use super::{Audio, CameraStatus, MotionStatus, Mqtt, PipelineState, Report, SpeakerStatus, Status};
+use super::{Audio, CameraStatus, MotionStatus, Mqtt, PipelineState, Report, ScreenStatus, SpeakerStatus, Status};
 use crate::model::inventory::Control;
 
 /// Writes and reads the status; a cheap handle.
@@ -61,6 +61,16 @@ impl StatusPublisher {
     /// Changes the status of the speaker.
     pub fn speaker(&self, change: impl FnOnce(&mut SpeakerStatus)) {
         self.0.send_modify(|status| change(&mut status.speaker));
+    }
+
+    /// Sets the state of the screen, and why it failed.
+    pub fn screen(&self, state: PipelineState, fault: Option<String>) {
+        self.0.send_if_modified(|status| {
+            let new = status.screen.is_some().then_some(ScreenStatus { state, fault });
+            let is_changed = status.screen != new;
+            status.screen = new;
+            is_changed
+        });
     }
 
     /// Sets the state of the publication at `index`, and why it failed.

@@ -119,7 +119,7 @@ impl Dispatcher {
         let publish = PublishSwitches::default();
         let library = crate::pipeline::recorder::Library::open(None, &nowhere);
         let recorder = Recorder::off(&crate::pipeline::recorder::Config::default(), library);
-        let floor = Floor::new(floor::Config::default(), None, status.clone(), metrics.clone());
+        let floor = Floor::new(floor::Config::default(), None, None, status.clone(), metrics.clone());
         let cameras = Vec::new();
         let deps =
             DispatcherDeps { cameras, sessions, status, metrics, devices, floor, privacy, photos, publish, recorder };

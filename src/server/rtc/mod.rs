@@ -56,6 +56,7 @@ pub(super) use session::keyframe_reader::KeyframeReader;
 pub use session::rtcp::Feedback;
 pub(super) use session::rtcp::sender_report;
 pub(super) use session::rtp_header::{HeaderExtensions, PacketCounter, RtpHeader};
+pub use session::screen::{FrameAssembler, MAX_FRAME, PacketWindow, PicturePacket, WindowItem};
 pub use session::talk_receiver::TalkRtp;
 pub use session::whep_answer::{WhepAnswer, WhepOffer};
 use session_threads::SessionThreads;
@@ -220,6 +221,8 @@ impl SessionManager {
         let (floor, viewer) = (inner.dispatcher.floor(), inner.sessions.get(&id));
         let may_talk = !is_offered && viewer.is_some_and(|viewer| floor.admits(viewer.role));
         offer.talk = offer.talk.filter(|_| may_talk);
+        // Who talks is shown.
+        offer.screen = offer.screen.filter(|_| offer.talk.is_some() && floor.has_screen());
         let seat = offer.talk.map(|_| floor.take_seat(&id));
         let small_nals = match offer.format.mode {
             PacketizationMode::SingleNalUnit => Some(camera.small_nals(&end, PROFILE_WAIT).await?),

@@ -10,16 +10,19 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use crc::{CRC_32_ISCSI, Crc};
-use porthole::media::Timestamp;
 use porthole::media::playout::{Playout, TalkPacket};
+use porthole::media::{ScreenCodec, Timestamp};
 use porthole::server::rtc::peer::{
-    Consent, DataChannels, DataDescription, DtlsIdentity, MAX_MESSAGE_SIZE, Peer, PeerDescription, PeerEvent, SCTP_PORT,
+    Consent, DataChannels, DataDescription, DtlsIdentity, InboundMedia, MAX_MESSAGE_SIZE, Peer, PeerDescription,
+    PeerEvent, SCTP_PORT,
 };
 use porthole::server::rtc::rate::estimator::{Estimator, EstimatorConfig};
 use porthole::server::rtc::rate::feedback::FeedbackReader;
 use porthole::server::rtc::rate::history::{PacketKind, SentHistory, SentPacket};
 use porthole::server::rtc::sdp::accepted::TalkFormat;
-use porthole::server::rtc::{Credentials, Feedback, TalkRtp};
+use porthole::server::rtc::{
+    Credentials, Feedback, FrameAssembler, MAX_FRAME, PacketWindow, PicturePacket, TalkRtp, WindowItem,
+};
 use rtc::stun::attributes::AttrType;
 use rtc::stun::fingerprint::FINGERPRINT;
 use rtc::stun::integrity::MessageIntegrity;
@@ -30,7 +33,8 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 #[cfg_attr(fuzzing, allow(dead_code))]
-pub const TARGETS: [Target; 5] = [("stun", stun), ("dtls", dtls), ("sctp", sctp), ("rtcp", rtcp), ("talk", talk)];
+pub const TARGETS: [Target; 6] =
+    [("stun", stun), ("dtls", dtls), ("sctp", sctp), ("rtcp", rtcp), ("talk", talk), ("screen", screen)];
 
 /// Datagrams that a connection may send for one that it received, or for one timeout.
 const MOST_ANSWERS: usize = 100;
@@ -75,7 +79,7 @@ fn peer(ours: &str, theirs: &str, is_client: bool) -> Peer {
         fingerprint: identity().fingerprint.to_string(),
         is_dtls_client: is_client,
         data: Some(DataDescription { max_message_size: MAX_MESSAGE_SIZE, negotiated: Some(0) }),
-        receives_media: true,
+        inbound: InboundMedia::Picture,
     };
     Peer::new(identity(), description).expect("a connection should be made")
 }
@@ -374,5 +378,40 @@ pub fn talk(input: &[u8]) {
             counts.played + counts.late + counts.skipped + counts.malformed <= inserted,
             "{counts:?} of {inserted}"
         );
+    }
+}
+
+/// Packets of a talker's picture, after decryption, in any order and at any time: what is asked for and what comes out is bounded,
+/// and nothing comes out before a key frame.
+pub fn screen(input: &[u8]) {
+    let mut input = Input(input);
+    let Some(codec) = input.byte() else { return };
+    let codec = if codec & 1 == 0 { ScreenCodec::H264 } else { ScreenCodec::Vp8 };
+    let (mut window, mut assembler) = (PacketWindow::default(), FrameAssembler::new(codec));
+    let (mut now, mut number, mut timestamp) = (Duration::from_secs(9), u16::MAX - 3, u32::MAX - 3_000);
+    let (mut frames, mut has_begun, mut last) = (Vec::new(), false, 0);
+    while let (Some(kind), Some(payload)) = (input.byte(), input.bytes()) {
+        // One after the other, or with a jump.
+        number = number.wrapping_add_signed(if kind & 0x0c == 0x0c { i16::from(kind as i8) * 5 } else { 1 });
+        now += Duration::from_millis(u64::from(kind & 3) * 40);
+        let arrived = Timestamp::from_start(now);
+        let payload = Bytes::copy_from_slice(payload);
+        let missing = window.insert(number, arrived, PicturePacket { timestamp, marker: kind & 0x10 != 0, payload });
+        assert!(missing.len() <= 64, "{} packets are asked for", missing.len());
+        timestamp = timestamp.wrapping_add(u32::from(kind >> 4) * 1_500);
+        while let Some(item) = window.pop(arrived) {
+            match item {
+                WindowItem::Packet(packet) => assembler.push(&packet, &mut frames),
+                WindowItem::Gap => assembler.note_gap(),
+            }
+        }
+        if kind == 0xff {
+            assembler.restart();
+        }
+        for frame in frames.drain(..) {
+            assert!(frame.data.len() <= MAX_FRAME && frame.codec == codec);
+            assert!((frame.key || has_begun) && frame.ticks >= last, "{frame:?}");
+            (has_begun, last) = (true, frame.ticks);
+        }
     }
 }

@@ -22,6 +22,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "sctp" => SCTP.map(<[u8]>::to_vec).into(),
         "rtcp" => RTCP.map(<[u8]>::to_vec).into(),
         "talk" => TALK.map(<[u8]>::to_vec).into(),
+        "screen" => SCREEN.map(<[u8]>::to_vec).into(),
         "sound" => vec![wav(1, 2, 16), wav(1, 1, 8), wav(3, 1, 32), wav(7, 1, 8), flac(), ogg()],
         _ => Vec::new(),
     }
@@ -168,6 +169,14 @@ const TALK: [&[u8]; 4] = [
 \0\x18\x80\x3f\0\x03\0\0\x0b\x40\0\0\0\x07\xef\x0f\0\x03\x6f\xf8\xff\xfe\x08\xff\xfe\x01\x5f\x5f",
     b"\x81\0\x04\x78\x01\x02\x03\x89\x90\x03\xf8\xff\xfe\xff\xff\xff\x81\x7f\x05garbage\xff",
     b"\x81\0\x02\xfc\x7f\x5f\x5f\xff\xff\xff\xff\xff\xff\x81\0\x02\xfc\x7f\x81\xff\x02\xfc\x7f\x5f",
+];
+
+/// Operations of `datagrams::screen`: H.264 with parameter sets, a key frame in parts and another frame; with a jump; VP8 with and
+/// without extensions.
+const SCREEN: [&[u8]; 3] = [
+    b"\0\0\x0a\x78\0\x03\x67\x42\x01\0\x02\x68\x02\0\x04\x7c\x85\x01\x02\x10\x03\x7c\x45\x03\x10\x02\x41\x09",
+    b"\0\x10\x12\x78\0\x03\x67\x42\x01\0\x02\x68\x02\0\x04\x65\x01\x02\x03\x3c\x02\x41\x09\x11\x02\x41\x09\xff\x01\x41",
+    b"\x01\0\x0e\x90\x80\x05\x10\x02\0\x9d\x01\x2a\x80\x02\xe0\x01\x07\x10\x03\0\x08\x09\x10\x03\x10\x11\x05",
 ];
 
 /// A WAV file of a few samples with this format tag.

@@ -10,6 +10,7 @@ mod receive;
 mod receiver;
 mod reports;
 mod restart;
+mod show;
 mod talk;
 pub mod tamper;
 
@@ -70,6 +71,8 @@ pub struct Options {
     pub lite: bool,
     /// Whether it offers to send audio.
     pub talks: bool,
+    /// Whether it offers to send a picture.
+    pub shows: bool,
     /// What becomes of its offer before it is posted.
     pub rewrite_offer: fn(String) -> String,
 }
@@ -90,6 +93,7 @@ impl Options {
             tamper: None,
             lite: false,
             talks: false,
+            shows: false,
             rewrite_offer: |offer| offer,
         }
     }
@@ -182,13 +186,14 @@ pub struct Viewer {
     pub answer: String,
     /// The answer's entity tag.
     pub etag: String,
-    /// Sender reports received so far.
+    /// Sender reports and requests for key frames received so far.
     pub reports: Reports,
     connection: Arc<dyn PeerConnection>,
     control: Arc<dyn DataChannel>,
     opened: watch::Receiver<bool>,
     video: watch::Receiver<Option<Arc<dyn TrackRemote>>>,
     voice: Option<talk::Voice>,
+    camera: Option<show::Camera>,
 }
 
 struct Handler {
@@ -238,9 +243,15 @@ impl Viewer {
             let reports = Reports::default();
             let connection = open(&host, handler, reports.clone(), options).await?;
             let voice = options.talks.then(talk::Voice::new);
+            let profile = options.profiles.first().filter(|_| options.shows);
+            let camera = profile.map(|profile| show::Camera::new(h264(profile, options.packetization_mode)));
             for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
                 if let Some(voice) = voice.as_ref().filter(|_| kind == RtpCodecKind::Audio) {
                     connection.add_transceiver_from_track(voice.track(), None).await?;
+                    continue;
+                }
+                if let Some(camera) = camera.as_ref().filter(|_| kind == RtpCodecKind::Video) {
+                    connection.add_transceiver_from_track(camera.track(), None).await?;
                     continue;
                 }
                 let init =
@@ -292,6 +303,7 @@ impl Viewer {
                 opened,
                 video: video_track,
                 voice,
+                camera,
             })
         })
     }
@@ -384,6 +396,20 @@ fn host_of(base: &str) -> Result<std::net::SocketAddr> {
     Ok(std::net::SocketAddr::new(socket.local_addr()?.ip(), 0))
 }
 
+/// H.264 of this profile.
+fn h264(profile: &str, packetization_mode: u8) -> RTCRtpCodec {
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
+    RTCRtpCodec {
+        mime_type: "video/H264".into(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: format!(
+            "level-asymmetry-allowed=1;packetization-mode={packetization_mode};profile-level-id={profile}"
+        ),
+        rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
+    }
+}
+
 async fn open(
     local: &std::net::SocketAddr,
     handler: Handler,
@@ -391,17 +417,6 @@ async fn open(
     options: &Options,
 ) -> Result<Arc<dyn PeerConnection>> {
     let mut media = MediaEngine::default();
-    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
-    let h264 = |profile: &str| RTCRtpCodec {
-        mime_type: "video/H264".into(),
-        clock_rate: 90_000,
-        channels: 0,
-        sdp_fmtp_line: format!(
-            "level-asymmetry-allowed=1;packetization-mode={};profile-level-id={profile}",
-            options.packetization_mode
-        ),
-        rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
-    };
     let opus = RTCRtpCodec {
         mime_type: "audio/opus".into(),
         clock_rate: 48_000,
@@ -418,7 +433,8 @@ async fn open(
         rtcp_feedback: vec![],
     };
     for (profile, payload_type) in options.profiles.iter().zip((109..127).step_by(2)) {
-        media.register_codec(codec(h264(profile), payload_type), RtpCodecKind::Video)?;
+        let h264 = h264(profile, options.packetization_mode);
+        media.register_codec(codec(h264, payload_type), RtpCodecKind::Video)?;
         media.register_codec(codec(rtx(payload_type), payload_type + 1), RtpCodecKind::Video)?;
     }
     media.register_codec(codec(opus, 96), RtpCodecKind::Audio)?;

@@ -31,9 +31,13 @@ use ice_agent::IceAgent;
 pub use sctp_guard::SctpViolation;
 pub use srtp::Srtp;
 
-/// The packets of media that a viewer may send: twice what a browser sends whose packets have 10 ms, and those of half a second
+/// The packets of audio that a viewer may send: twice what a browser sends whose packets have 10 ms, and those of half a second
 /// at once, after a stall.
-const MEDIA_RATE: Rate = Rate::new(50, 200);
+const AUDIO_PACKETS: Rate = Rate::new(50, 200);
+
+/// The packets of audio and a picture: 1,000 carry 9 Mbit/s, several times what the page sends, and a large key frame or half a
+/// second may come at once.
+const PICTURE_PACKETS: Rate = Rate::new(500, 1_000);
 
 /// The viewer's address as the library's DTLS and SCTP know it, whatever path is used.
 const VIEWER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
@@ -54,8 +58,29 @@ pub struct PeerDescription {
     pub is_dtls_client: bool,
     /// The data channels, if there are any.
     pub data: Option<DataDescription>,
-    /// Whether the viewer may send media.
-    pub receives_media: bool,
+    /// What the viewer may send.
+    pub inbound: InboundMedia,
+}
+
+/// What media a viewer may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InboundMedia {
+    /// None.
+    Nothing,
+    /// What it says.
+    Audio,
+    /// What it says and shows.
+    Picture,
+}
+
+impl InboundMedia {
+    fn rate(self) -> Option<Rate> {
+        match self {
+            Self::Nothing => None,
+            Self::Audio => Some(AUDIO_PACKETS),
+            Self::Picture => Some(PICTURE_PACKETS),
+        }
+    }
 }
 
 /// What the offer and the answer say about the data channels.
@@ -118,8 +143,8 @@ pub struct Peer {
     dtls_from: Option<SocketAddr>,
     transmits: VecDeque<(SocketAddr, Bytes)>,
     events: VecDeque<PeerEvent>,
-    /// How many packets of media the viewer may still send; `None` if it may send none.
-    media: Option<Bucket>,
+    /// How many packets of media the viewer may send, and may still send; `None` if it may send none.
+    media: Option<(Rate, Bucket)>,
     /// How many were more than that, since it was asked.
     refused_media: u64,
     is_failed: bool,
@@ -132,21 +157,13 @@ impl Peer {
     ///
     /// If the library rejects a setting.
     pub fn new(identity: &DtlsIdentity, description: PeerDescription) -> Result<Self, Error> {
-        let PeerDescription {
-            ours,
-            theirs,
-            is_controlling,
-            consent,
-            fingerprint,
-            is_dtls_client,
-            data,
-            receives_media,
-        } = description;
+        let PeerDescription { ours, theirs, is_controlling, consent, fingerprint, is_dtls_client, data, inbound } =
+            description;
         let ice = IceAgent::new(identity.crypto().clone(), ours, theirs, is_controlling, consent);
         let dtls = Dtls::new(identity, &fingerprint, is_dtls_client)?;
         let data = data.map(|data| DataChannels::new(data.max_message_size, data.negotiated, is_dtls_client));
         let (transmits, events) = (VecDeque::new(), VecDeque::new());
-        let media = receives_media.then(|| Bucket::new(MEDIA_RATE, Instant::now()));
+        let media = inbound.rate().map(|rate| (rate, Bucket::new(rate, Instant::now())));
         Ok(Self {
             ice,
             dtls,
@@ -308,9 +325,9 @@ impl Peer {
     }
 
     fn handle_rtp(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
-        let Some((srtp, budget)) = self.srtp.as_mut().zip(self.media.as_mut()) else { return };
+        let Some((srtp, (rate, budget))) = self.srtp.as_mut().zip(self.media.as_mut()) else { return };
         // Before it costs anything.
-        if budget.try_acquire(MEDIA_RATE, now).is_err() {
+        if budget.try_acquire(*rate, now).is_err() {
             self.refused_media += 1;
             return;
         }

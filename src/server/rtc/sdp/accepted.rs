@@ -1,7 +1,7 @@
 //! An offer that is answered: what was chosen of it for each section. Pure.
 //!
-//! The video is sent on one section with one H.264 format; at most one section each of audio and data channels goes with
-//! it, on one transport. The answer is written in `answer`.
+//! The video is sent on one section with one H.264 format; at most one section each of audio, data channels and a talker's
+//! picture goes with it, on one transport. The answer is written in `answer`.
 
 use super::bundle::{Bundle, SectionRole};
 use super::description::{Description, MediaSection};
@@ -12,6 +12,7 @@ use super::formats::{
 };
 use super::transport::{SectionTransport, Setup};
 use super::trickle::{MAX_CANDIDATES, TrickledCandidate};
+use crate::media::ScreenCodec;
 
 /// An offer, and how it is answered.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct AcceptedOffer {
     pub audio: Option<RtpFormat>,
     /// How the viewer may send audio, if it offers to; whoever answers the offer may leave it out.
     pub talk: Option<TalkFormat>,
+    /// How the viewer may send its picture, if it offers to; whoever answers the offer may leave it out.
+    pub screen: Option<ScreenFormat>,
     /// The viewer's data channels, if it has any.
     pub data: Option<DataFormat>,
     /// Whether the viewer is the DTLS client.
@@ -66,6 +69,17 @@ pub struct TalkFormat {
     pub red: Option<u8>,
 }
 
+/// What was negotiated for the picture that the viewer sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScreenFormat {
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The payload type of its retransmissions (RFC 4588). Without one they are the same packets once more.
+    pub rtx: Option<u8>,
+    /// How it is compressed.
+    pub codec: ScreenCodec,
+}
+
 /// What was negotiated for the data channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataFormat {
@@ -93,6 +107,14 @@ impl AcceptedOffer {
             Setup::Any => old_data,
         };
         let video = section(SectionRole::Video).map(|section| video(description, section, format)).unwrap_or_default();
+        let own = section(SectionRole::Screen).and_then(formats::screen);
+        let own = own.map(|(payload_type, codec)| ScreenFormat { payload_type, rtx: None, codec });
+        // On the section of the video it is sent as what is received there.
+        let shared = section(SectionRole::Video).filter(|section| description.sends(section)).map(|_| ScreenFormat {
+            payload_type: video.payload_type,
+            rtx: video.rtx,
+            codec: ScreenCodec::H264,
+        });
         let is_numbered = video.transport_number_id.is_some();
         let talks = section(SectionRole::Audio).is_some_and(|section| description.sends(section));
         let audio = section(SectionRole::Audio).and_then(|section| audio(description, section, is_numbered));
@@ -105,6 +127,7 @@ impl AcceptedOffer {
             video,
             audio,
             talk,
+            screen: own.or(shared),
             data: data.map(data_format),
             offerer_is_dtls_client,
             offerer_is_lite: description.session.has("ice-lite"),

@@ -1,10 +1,12 @@
 //! Writes the answer to an accepted offer (RFC 8829 section 5.3): as many sections as were offered, in the same order
 //! (RFC 3264 section 6). Pure.
 
-use super::accepted::{AcceptedOffer, RtpFormat};
+use super::accepted::{AcceptedOffer, RtpFormat, ScreenFormat};
 use super::bundle::SectionRole;
 use super::description::MediaSection;
-use super::formats::{ABS_CAPTURE_TIME, PLAYOUT_DELAY, TRANSPORT_WIDE_NUMBER};
+use super::formats;
+use super::formats::{ABS_CAPTURE_TIME, PLAYOUT_DELAY, TRANSPORT_WIDE_NUMBER, VIDEO_FEEDBACK};
+use crate::media::ScreenCodec;
 
 /// The id of the media stream, and the name of its source (RFC 3550 section 6.5.1): audio and video belong together.
 pub const STREAM_ID: &str = "porthole";
@@ -58,6 +60,10 @@ impl AcceptedOffer {
                     lines.extend(self.audio_section(offered, format, local));
                 }
                 (SectionRole::Data, ..) => lines.extend(self.data_section(offered, local)),
+                (SectionRole::Screen, ..) => lines.extend(match &self.screen {
+                    Some(format) => self.screen_section(offered, format, local),
+                    None => self.inactive(offered, local),
+                }),
                 (SectionRole::Inactive | SectionRole::Audio, ..) => lines.extend(self.inactive(offered, local)),
                 (SectionRole::Rejected, ..) => lines.extend(self.rejected(offered, local)),
             }
@@ -68,7 +74,9 @@ impl AcceptedOffer {
     fn video_section(&self, offered: &MediaSection, local: &LocalDescription<'_>) -> Vec<String> {
         let RtpFormat { payload_type, rtx, feedback, .. } = &self.video;
         let formats: Vec<String> = [Some(*payload_type), *rtx].iter().flatten().map(u8::to_string).collect();
-        let mut lines = self.begin_rtp(offered, &formats.join(" "), "sendonly", local);
+        let is_shared = self.screen.is_some() && !self.bundle.has(SectionRole::Screen);
+        let direction = if is_shared { "sendrecv" } else { "sendonly" };
+        let mut lines = self.begin_rtp(offered, &formats.join(" "), direction, local);
         lines.push(format!("a=rtpmap:{payload_type} H264/90000"));
         lines.push(format!("a=fmtp:{payload_type} {}", self.format.parameters()));
         lines.extend(feedback.iter().map(|message| format!("a=rtcp-fb:{payload_type} {message}")));
@@ -101,6 +109,30 @@ impl AcceptedOffer {
         lines.extend(format.feedback.iter().map(|message| format!("a=rtcp-fb:{payload_type} {message}")));
         lines.extend(extensions(format));
         lines.extend(local.audio_ssrc.iter().flat_map(|ssrc| sender("audio", [*ssrc])));
+        lines
+    }
+
+    /// The section on which the viewer sends its picture. What is lost of it is asked for with the feedback of the offer; what its
+    /// network carries is left to the reports on what was lost.
+    fn screen_section(
+        &self,
+        offered: &MediaSection,
+        format: &ScreenFormat,
+        local: &LocalDescription<'_>,
+    ) -> Vec<String> {
+        let ScreenFormat { payload_type, codec, .. } = format;
+        let mut lines = self.begin_rtp(offered, &payload_type.to_string(), "recvonly", local);
+        match codec {
+            ScreenCodec::H264 => {
+                lines.push(format!("a=rtpmap:{payload_type} H264/90000"));
+                let h264 = formats::h264(offered).into_iter().find(|h264| h264.payload_type == *payload_type);
+                lines.extend(h264.map(|h264| format!("a=fmtp:{payload_type} {}", h264.parameters())));
+            }
+            ScreenCodec::Vp8 => lines.push(format!("a=rtpmap:{payload_type} VP8/90000")),
+        }
+        let feedback = formats::feedback(offered, *payload_type).into_iter();
+        let known = feedback.filter(|message| VIDEO_FEEDBACK.contains(&message.as_str()));
+        lines.extend(known.map(|message| format!("a=rtcp-fb:{payload_type} {message}")));
         lines
     }
 

@@ -15,6 +15,8 @@ pub enum SectionRole {
     Audio,
     /// It carries the data channels.
     Data,
+    /// The offerer may send a picture of whoever talks on it.
+    Screen,
     /// It shares the transport, and nothing is sent on it. Its transport can be that of all others, so rejecting it
     /// would change that.
     Inactive,
@@ -52,7 +54,7 @@ impl Bundle {
             group.push(video);
         }
         let mut roles = vec![SectionRole::Rejected; description.media.len()];
-        let (mut audio, mut data) = (false, false);
+        let (mut audio, mut data, mut screen) = (false, false, false);
         for (index, section) in description.media.iter().enumerate() {
             if !group.contains(&index) || section.is_rejected() {
                 continue;
@@ -63,6 +65,8 @@ impl Bundle {
                 SectionRole::Data
             } else if carries_audio(description, section) && !std::mem::replace(&mut audio, true) {
                 SectionRole::Audio
+            } else if sends_picture(description, section) && !std::mem::replace(&mut screen, true) {
+                SectionRole::Screen
             } else if section.is_rtp() && matches!(section.medium.as_str(), "audio" | "video") {
                 SectionRole::Inactive
             } else {
@@ -77,6 +81,11 @@ impl Bundle {
     pub fn has(&self, role: SectionRole) -> bool {
         self.roles.contains(&role)
     }
+}
+
+/// Whether the offerer wants to send video on this section, in a format that is passed on.
+fn sends_picture(description: &Description, section: &MediaSection) -> bool {
+    section.medium == "video" && section.is_rtp() && description.sends(section) && formats::screen(section).is_some()
 }
 
 /// Whether the offerer wants to receive audio on this section, and takes Opus.

@@ -1,6 +1,8 @@
 //! The codecs and header extensions of an offered RTP section that we can send. Pure.
 
 use super::description::{Description, MediaSection};
+use super::h264 as profiles;
+use crate::media::ScreenCodec;
 use crate::media::h264::Profile;
 
 /// Header extension with the capture time of a frame or audio packet (webrtc.org, abs-capture-time).
@@ -95,6 +97,18 @@ pub fn h264(section: &MediaSection) -> Vec<H264Format> {
         Some(H264Format { payload_type, profile, mode })
     };
     payload_types(section, "H264/90000").filter_map(format).collect()
+}
+
+/// The format in which a viewer that sends video on the section is to do so, as it is passed on to a program: H.264, which most of
+/// them decode with the board's hardware, and otherwise VP8. Not every browser that decodes H.264 encodes it.
+pub fn screen(section: &MediaSection) -> Option<(u8, ScreenCodec)> {
+    let h264: Vec<H264Format> =
+        h264(section).into_iter().filter(|format| format.mode == PacketizationMode::NonInterleaved).collect();
+    let offered: Vec<Profile> = h264.iter().map(|format| format.profile).collect();
+    let best = profiles::choose(Profile::CONSTRAINED_BASELINE, &offered).ok();
+    let format = best.and_then(|best| h264.iter().find(|format| format.profile == best));
+    let h264 = format.map(|format| (format.payload_type, ScreenCodec::H264));
+    h264.or_else(|| payload_types(section, "VP8/90000").next().map(|payload_type| (payload_type, ScreenCodec::Vp8)))
 }
 
 /// The payload type of retransmissions of another one (RFC 4588 section 8).
@@ -199,6 +213,19 @@ mod tests {
         let section = &sdp.media[0];
         assert_eq!([96, 97, 98].map(|of| rtx(section, of)), [Some(99), Some(98), None]);
         assert_eq!(feedback(section, 97), ["nack", "nack pli"]);
+    }
+
+    #[test]
+    fn a_picture_is_h264_if_it_can_be_and_otherwise_vp8() {
+        let formats =
+            "a=rtpmap:96 VP8/90000\na=rtpmap:97 H264/90000\na=fmtp:97 packetization-mode=0;profile-level-id=42e01f\n";
+        let chosen = |more: &str| screen(&description(&format!("{formats}{more}")).media[0]);
+        assert_eq!(chosen(""), Some((96, ScreenCodec::Vp8)), "one packet for each NAL unit is not for large pictures");
+        let main = "a=rtpmap:98 H264/90000\na=fmtp:98 packetization-mode=1;profile-level-id=4d001f\n";
+        assert_eq!(chosen(main), Some((98, ScreenCodec::H264)));
+        let baseline = "a=rtpmap:99 H264/90000\na=fmtp:99 packetization-mode=1;profile-level-id=42e01f\n";
+        assert_eq!(chosen(&format!("{main}{baseline}")), Some((99, ScreenCodec::H264)));
+        assert_eq!(screen(&description("a=rtpmap:96 AV1/90000\n").media[0]), None);
     }
 
     #[test]

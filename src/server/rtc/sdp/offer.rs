@@ -68,15 +68,21 @@ pub fn parse(sdp: &str) -> Result<Offer, OfferError> {
     }
     let description = Description::parse(sdp)?;
     let mut candidates = Vec::new();
-    let mut refusal = unacceptable("the offer has no video section; add a recvonly video transceiver");
+    let mut refusal = None;
     let sections = description.media.iter().enumerate().filter(|(_, section)| section.medium == "video");
     for (index, section) in sections {
         match VideoSection::parse(&description, index, section) {
             Ok(section) => candidates.push(section),
-            Err(error) => refusal = error,
+            // That of the first section: another one may be for the viewer's own picture.
+            Err(error) => refusal = refusal.or(Some(error)),
         }
     }
-    if candidates.is_empty() { Err(refusal) } else { Ok(Offer { description, candidates }) }
+    if candidates.is_empty() {
+        return Err(
+            refusal.unwrap_or_else(|| unacceptable("the offer has no video section; add a recvonly video transceiver"))
+        );
+    }
+    Ok(Offer { description, candidates })
 }
 
 impl VideoSection {

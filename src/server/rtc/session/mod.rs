@@ -26,6 +26,7 @@ mod rendition_choice;
 pub mod rtcp;
 pub mod rtp_header;
 pub mod rtp_sender;
+pub mod screen;
 pub mod send_loop;
 mod stream_meters;
 pub mod switcher;
@@ -45,7 +46,7 @@ use super::CameraStream;
 use super::ice::Ice;
 use super::ice::restart::{self, IceSession};
 use super::mux::{Credentials, Mux, SendStats, VirtualSocket};
-use super::peer::{self, Consent, DataDescription, DtlsIdentity, Peer};
+use super::peer::{self, Consent, DataDescription, DtlsIdentity, InboundMedia, Peer};
 use super::rtp_clock::MediaSources;
 use super::sdp::accepted::AcceptedOffer;
 use super::sdp::answer::LocalDescription;
@@ -63,6 +64,7 @@ use keyframe_budget::KeyframeBudget;
 use media_sender::MediaSender;
 pub use party::Party;
 use rtp_sender::{RtpStream, VideoSender};
+use screen::ScreenReceiver;
 use send_loop::Media;
 use switcher::CameraSwitcher;
 use talk_receiver::TalkReceiver;
@@ -156,8 +158,10 @@ impl Session {
                 sender.demand(now),
                 self.metrics.clone(),
             );
-            let talk = self.seat.take().zip(self.offer.talk).map(|(seat, format)| TalkReceiver::new(seat, format));
-            let media = Media { sender, switcher, sounds, talk };
+            let seat = self.seat.take().map(Arc::new);
+            let screen = seat.clone().zip(self.offer.screen).map(|(seat, format)| ScreenReceiver::new(seat, format));
+            let talk = seat.zip(self.offer.talk).map(|(seat, format)| TalkReceiver::new(seat, format));
+            let media = Media { sender, switcher, sounds, talk, screen };
             self.run_connected(&mut connection, media, channels, demand).await;
         }
         connection.close();
@@ -256,7 +260,11 @@ impl Session {
             fingerprint: self.offer.transport.fingerprint.clone(),
             is_dtls_client: !self.offer.offerer_is_dtls_client,
             data: self.offer.data.map(|data| DataDescription { max_message_size: data.max_message_size, negotiated }),
-            receives_media: self.seat.is_some(),
+            inbound: match (&self.seat, self.offer.screen) {
+                (None, _) => InboundMedia::Nothing,
+                (Some(_), None) => InboundMedia::Audio,
+                (Some(_), Some(_)) => InboundMedia::Picture,
+            },
         }
     }
 }

@@ -31,10 +31,10 @@ impl Party {
     }
 
     /// What is taken of what it asks for: a server gets no data channels, through which it could give a viewer's commands, and
-    /// cannot talk.
+    /// cannot talk or be shown.
     pub fn limited(&self, mut offer: AcceptedOffer) -> AcceptedOffer {
         if self.is_server() {
-            (offer.data, offer.talk) = (None, None);
+            (offer.data, offer.talk, offer.screen) = (None, None, None);
         }
         offer
     }
@@ -89,8 +89,8 @@ mod tests {
         let parsed = offer::parse(&sdp).expect("should be an offer");
         let accepted = parsed.accept(Profile::CONSTRAINED_BASELINE).expect("should be acceptable");
         let viewer = Party::Viewer.limited(accepted.clone());
-        assert!(viewer.data.is_some() && viewer.talk.is_some() && viewer.audio.is_some());
+        assert!(viewer.data.is_some() && viewer.talk.is_some() && viewer.screen.is_some() && viewer.audio.is_some());
         let server = Party::Server { connected: watch::Sender::new(false), address: None }.limited(accepted);
-        assert!(server.data.is_none() && server.talk.is_none() && server.audio.is_some());
+        assert!(server.data.is_none() && server.talk.is_none() && server.screen.is_none() && server.audio.is_some());
     }
 }

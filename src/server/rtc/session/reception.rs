@@ -6,7 +6,6 @@ use std::time::Duration;
 use rtc::rtcp::reception_report::ReceptionReport;
 
 use crate::media::Timestamp;
-use crate::server::rtc::rtp_clock::AUDIO_RATE;
 
 /// A packet whose number is further off than this belongs to another stream (RFC 3550 appendix A.1).
 const MAX_JUMP: i64 = 3_000;
@@ -15,6 +14,8 @@ const MAX_JUMP: i64 = 3_000;
 #[derive(Debug)]
 pub struct ReceptionStats {
     ssrc: u32,
+    /// The rate of its clock in hertz.
+    rate: u32,
     /// The first and the highest number, without wraps.
     first: i64,
     highest: i64,
@@ -29,11 +30,11 @@ pub struct ReceptionStats {
 }
 
 impl ReceptionStats {
-    /// Those of a source whose first packet has this number.
-    pub fn new(ssrc: u32, number: u16) -> Self {
+    /// Those of a source with a clock of `rate` hertz whose first packet has this number.
+    pub fn new(ssrc: u32, rate: u32, number: u16) -> Self {
         let first = i64::from(number);
         let (highest, received, reported) = (first - 1, 0, (0, 0));
-        Self { ssrc, first, highest, received, reported, transit: 0, jitter: 0.0, sender_report: None }
+        Self { ssrc, rate, first, highest, received, reported, transit: 0, jitter: 0.0, sender_report: None }
     }
 
     /// The source.
@@ -45,10 +46,10 @@ impl ReceptionStats {
     pub fn note_packet(&mut self, number: u16, timestamp: u32, arrived: Timestamp) {
         let ahead = i64::from(number.wrapping_sub(self.highest as u16) as i16);
         if ahead.abs() > MAX_JUMP {
-            *self = Self { sender_report: self.sender_report, ..Self::new(self.ssrc, number) };
+            *self = Self { sender_report: self.sender_report, ..Self::new(self.ssrc, self.rate, number) };
         }
         self.highest = self.highest.max(self.highest + i64::from(number.wrapping_sub(self.highest as u16) as i16));
-        let transit = i64::from(arrived.rtp(AUDIO_RATE).wrapping_sub(timestamp) as i32);
+        let transit = i64::from(arrived.rtp(self.rate).wrapping_sub(timestamp) as i32);
         if self.received > 0 {
             let change = (transit - self.transit).unsigned_abs() as f64;
             self.jitter += (change - self.jitter) / 16.0;
@@ -89,6 +90,7 @@ impl ReceptionStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::rtc::rtp_clock::AUDIO_RATE;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_start(Duration::from_millis(10_000 + millis))
@@ -96,7 +98,7 @@ mod tests {
 
     #[test]
     fn losses_are_reported_across_the_wrap_and_copies_do_not_hide_them() {
-        let mut stats = ReceptionStats::new(7, 65_530);
+        let mut stats = ReceptionStats::new(7, AUDIO_RATE, 65_530);
         let note = |stats: &mut ReceptionStats, step: u64| {
             stats.note_packet(65_530_u16.wrapping_add(step as u16), (step * 960) as u32, at(step * 20));
         };
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn jitter_and_the_last_sender_report_are_reported() {
-        let mut stats = ReceptionStats::new(7, 0);
+        let mut stats = ReceptionStats::new(7, AUDIO_RATE, 0);
         // Each second packet is 10 ms late: 480 ticks from one to the next.
         for step in 0..200_u64 {
             stats.note_packet(step as u16, (step * 960) as u32, at(step * 20 + step % 2 * 10));

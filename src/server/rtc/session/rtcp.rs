@@ -12,7 +12,7 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::source_description::{SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem};
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
 use rtc::shared::error::Error;
 use rtc::shared::marshal::Marshal as _;
 
@@ -151,6 +151,32 @@ pub fn receiver_report(ssrc: u32, report: ReceptionReport) -> Result<BytesMut, E
     named(ssrc, ReceiverReport { ssrc, reports: vec![report], ..Default::default() }.marshal()?)
 }
 
+/// Asks whoever sends the stream `media_ssrc` for a key frame, from our source `ssrc`.
+///
+/// # Errors
+///
+/// If the library can't write it.
+pub fn key_frame_request(ssrc: u32, media_ssrc: u32) -> Result<BytesMut, Error> {
+    request(ssrc, &PictureLossIndication { sender_ssrc: ssrc, media_ssrc }.marshal()?)
+}
+
+/// Asks whoever sends the stream `media_ssrc` for packets that were lost, from our source `ssrc`.
+///
+/// # Errors
+///
+/// If the library can't write it.
+pub fn packet_request(ssrc: u32, media_ssrc: u32, numbers: &[u16]) -> Result<BytesMut, Error> {
+    let nacks = nack_pairs_from_sequence_numbers(numbers);
+    request(ssrc, &TransportLayerNack { sender_ssrc: ssrc, media_ssrc, nacks }.marshal()?)
+}
+
+/// A request after a report without content, which has to stand first (RFC 4585 section 3.1).
+fn request(ssrc: u32, request: &[u8]) -> Result<BytesMut, Error> {
+    let mut compound = named(ssrc, ReceiverReport { ssrc, ..Default::default() }.marshal()?)?;
+    compound.extend_from_slice(request);
+    Ok(compound)
+}
+
 /// A report with the name of its source, without which it may not be (RFC 3550 section 6.1).
 fn named(source: u32, mut report: BytesMut) -> Result<BytesMut, Error> {
     let name = SourceDescriptionItem { sdes_type: SdesType::SdesCname, text: Bytes::from_static(STREAM_ID.as_bytes()) };
@@ -187,6 +213,19 @@ mod tests {
         [read(&pli), read(&nack), read(&other)].iter().for_each(|feedback| feedback.count(&metrics));
         let counts = [&metrics.key_requests, &metrics.nacked_packets, &metrics.resends_refused];
         assert_eq!(counts.map(|count| count.get()), [1, 8, 4]);
+    }
+
+    #[test]
+    fn requests_stand_after_a_report() {
+        let read = |compound: BytesMut| {
+            assert_eq!(unmarshal(&mut &compound[..]).expect("a compound").len(), 3);
+            assert_eq!(compound[1], 201, "a receiver report");
+            Feedback::read(&compound.freeze(), VIDEO, Timestamp::now())
+        };
+        let key = read(key_frame_request(1, VIDEO).expect("written"));
+        assert_eq!(key, Feedback { key_requests: 1, ..Feedback::default() });
+        let lost = read(packet_request(1, VIDEO, &[65_535, 0, 40]).expect("written"));
+        assert_eq!(lost, Feedback { lost: vec![65_535, 0, 40], ..Feedback::default() });
     }
 
     #[test]

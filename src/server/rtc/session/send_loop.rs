@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -25,6 +25,7 @@ use super::media_sender::MediaSender;
 use super::packets::Packets;
 use super::rendition_choice::RenditionChoice;
 use super::rtcp::Feedback;
+use super::screen::ScreenReceiver;
 use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
 use super::talk_receiver::TalkReceiver;
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
@@ -82,6 +83,8 @@ pub(super) struct Media {
     pub(super) sounds: Option<Broadcast<AudioPacket>>,
     /// Receives what the viewer says, if it may and can talk.
     pub(super) talk: Option<TalkReceiver>,
+    /// Receives what the viewer shows meanwhile, if it can.
+    pub(super) screen: Option<ScreenReceiver>,
 }
 
 /// The sending side of a connected session.
@@ -94,6 +97,7 @@ struct SendLoop<'s> {
     sounds: Option<Broadcast<AudioPacket>>,
     audio: AudioReceiver,
     talk: Option<TalkReceiver>,
+    screen: Option<ScreenReceiver>,
     /// The control channels that are served.
     channels: JoinSet<()>,
     preferences: watch::Receiver<Preferences>,
@@ -115,7 +119,7 @@ impl<'s> SendLoop<'s> {
     fn new(session: &'s Session, connection: &'s mut Connection, media: Media, channels: Vec<DataChannel>) -> Self {
         let mut preferences = session.preferences.clone();
         let applied = preferences.borrow_and_update().clone();
-        let Media { mut sender, switcher, sounds, talk } = media;
+        let Media { mut sender, switcher, sounds, talk, screen } = media;
         sender.set_limit(applied.limit, Instant::now());
         let audio = AudioReceiver::new(sounds.as_ref().filter(|_| !applied.muted), false);
         let mut this = Self {
@@ -126,6 +130,7 @@ impl<'s> SendLoop<'s> {
             sounds,
             audio,
             talk,
+            screen,
             channels: JoinSet::new(),
             preferences,
             renditions: RenditionChoice::new(applied.quality),
@@ -188,26 +193,43 @@ impl<'s> SendLoop<'s> {
             }
             ConnectionEvent::Channel(channel) => self.spawn_control_channel(channel),
             ConnectionEvent::Rtcp(compound) => self.handle_rtcp(&compound)?,
-            ConnectionEvent::Rtp(packet) => {
-                if let Some(talk) = &mut self.talk {
-                    talk.handle(&packet, Timestamp::now());
-                }
-            }
+            ConnectionEvent::Rtp(packet) => self.handle_rtp(&packet)?,
         }
         Ok(Flow::Continue(()))
+    }
+
+    /// Handles what the viewer says or shows.
+    fn handle_rtp(&mut self, packet: &Bytes) -> anyhow::Result<()> {
+        let (now, ssrc) = (Timestamp::now(), self.sender.video_ssrc());
+        if let Some(screen) = self.screen.as_mut().filter(|screen| screen.takes(packet)) {
+            let requests = screen.handle(packet, now, ssrc)?;
+            return self.send_rtcp(&requests);
+        }
+        if let Some(talk) = &mut self.talk {
+            talk.handle(packet, now);
+        }
+        Ok(())
     }
 
     /// Reports to a viewer who talks what was lost of it.
     fn report_talk(&mut self) -> anyhow::Result<()> {
         let Some(talk) = &mut self.talk else { return Ok(()) };
         talk.note_refused(self.connection.take_refused_media());
-        if let Some(report) = talk.report(self.session.sources.audio.ssrc, Timestamp::now())?
-            && let Some(srtp) = self.connection.srtp()
-        {
-            let mut packets = Packets::default();
-            packets.push(&srtp.seal_rtcp(&report)?);
-            self.connection.send(&packets);
+        let now = Timestamp::now();
+        let mut reports = Vec::from_iter(talk.report(self.session.sources.audio.ssrc, now)?);
+        if let Some(screen) = &mut self.screen {
+            reports.extend(screen.report(self.sender.video_ssrc(), now)?);
         }
+        self.send_rtcp(&reports)
+    }
+
+    fn send_rtcp(&mut self, compounds: &[BytesMut]) -> anyhow::Result<()> {
+        let Some(srtp) = self.connection.srtp().filter(|_| !compounds.is_empty()) else { return Ok(()) };
+        let mut packets = Packets::default();
+        for compound in compounds {
+            packets.push(&srtp.seal_rtcp(compound)?);
+        }
+        self.connection.send(&packets);
         Ok(())
     }
 
@@ -250,8 +272,10 @@ impl<'s> SendLoop<'s> {
     fn handle_rtcp(&mut self, compound: &Bytes) -> anyhow::Result<()> {
         let feedback = Feedback::read(compound, self.sender.video_ssrc(), Timestamp::now());
         feedback.count(&self.session.metrics);
-        if let Some((talk, report)) = self.talk.as_mut().zip(feedback.sender_report) {
-            talk.note_sender_report(report, Timestamp::now());
+        if let Some(report) = feedback.sender_report {
+            let arrived = Timestamp::now();
+            self.talk.iter_mut().for_each(|talk| talk.note_sender_report(report, arrived));
+            self.screen.iter_mut().for_each(|screen| screen.note_sender_report(report, arrived));
         }
         let now = Instant::now();
         if feedback.key_requests > 0 {

@@ -3,6 +3,8 @@
 //!
 //! Whether anybody hears it is decided in `server::floor`; packets are played in `pipeline::speaker`.
 
+use std::sync::Arc;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use rtc::rtp::Packet;
 use rtc::shared::error::Error;
@@ -14,6 +16,7 @@ use crate::media::Timestamp;
 use crate::media::playout::TalkPacket;
 use crate::model::metrics::TalkDrop;
 use crate::server::floor::Seat;
+use crate::server::rtc::rtp_clock::AUDIO_RATE;
 use crate::server::rtc::sdp::accepted::TalkFormat;
 
 /// The most earlier packets that one may carry. Browsers carry one or two.
@@ -29,14 +32,14 @@ const MAX_PAYLOAD: usize = 1_500;
 /// Receives the audio of one viewer.
 #[derive(Debug)]
 pub struct TalkReceiver {
-    seat: Seat,
+    seat: Arc<Seat>,
     format: TalkFormat,
     stats: Option<ReceptionStats>,
 }
 
 impl TalkReceiver {
     /// Receives audio of this format from whoever has the seat.
-    pub fn new(seat: Seat, format: TalkFormat) -> Self {
+    pub fn new(seat: Arc<Seat>, format: TalkFormat) -> Self {
         Self { seat, format, stats: None }
     }
 
@@ -48,7 +51,7 @@ impl TalkReceiver {
         if let Some(newest) = packets.last() {
             let (number, timestamp) = (newest.sequence, newest.timestamp);
             if self.stats.as_ref().is_none_or(|stats| stats.ssrc() != ssrc) {
-                self.stats = Some(ReceptionStats::new(ssrc, number));
+                self.stats = Some(ReceptionStats::new(ssrc, AUDIO_RATE, number));
             }
             if let Some(stats) = &mut self.stats {
                 stats.note_packet(number, timestamp, arrived);

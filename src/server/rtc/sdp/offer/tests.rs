@@ -1,7 +1,8 @@
 //! Tests of what is read from an offer. How whole offers are answered is in `rtc/tests`.
 
 use super::*;
-use crate::server::rtc::sdp::accepted::TalkFormat;
+use crate::media::ScreenCodec;
+use crate::server::rtc::sdp::accepted::{ScreenFormat, TalkFormat};
 use crate::server::rtc::sdp::answer::LocalDescription;
 use crate::server::rtc::sdp::transport::Setup;
 
@@ -18,6 +19,21 @@ fn offer(direction: &str, codec: &str, mode: &str) -> String {
 
 fn accept(sdp: &str) -> AcceptedOffer {
     parse(sdp).and_then(|offer| offer.accept(Profile::CONSTRAINED_BASELINE)).expect("offer")
+}
+
+/// The answer of a board with this source of audio.
+fn answer(accepted: &AcceptedOffer, audio_ssrc: Option<u32>) -> String {
+    accepted.answer(&LocalDescription {
+        session: 1,
+        ufrag: "abcd",
+        password: "abcdefghijklmnopqrstuvwx",
+        fingerprint: "00",
+        video_ssrc: 1,
+        rtx_ssrc: 2,
+        audio_ssrc,
+        sctp_port: 5_000,
+        max_message_size: 65_536,
+    })
 }
 
 #[test]
@@ -52,17 +68,7 @@ fn audio_is_taken_from_whoever_offers_and_may_send_it() {
         )
     };
     let answered = |accepted: &AcceptedOffer, audio_ssrc: Option<u32>| {
-        let answer = accepted.answer(&LocalDescription {
-            session: 1,
-            ufrag: "abcd",
-            password: "abcdefghijklmnopqrstuvwx",
-            fingerprint: "00",
-            video_ssrc: 1,
-            rtx_ssrc: 2,
-            audio_ssrc,
-            sctp_port: 5_000,
-            max_message_size: 65_536,
-        });
+        let answer = answer(accepted, audio_ssrc);
         let section = answer.split("m=").find(|section| section.starts_with("audio")).expect("audio").to_owned();
         let direction = section.lines().find(|line| ["a=send", "a=recv", "a=inac"].iter().any(|a| line.starts_with(a)));
         (direction.map(str::to_owned), section.contains("a=ssrc:3"))
@@ -80,6 +86,72 @@ fn audio_is_taken_from_whoever_offers_and_may_send_it() {
     }
     let accepted = accept(&(video + &audio("a=recvonly\r\n")));
     assert_eq!((accepted.talk, answered(&accepted, Some(3))), (None, (is("sendonly"), true)));
+}
+
+/// A section on which a viewer sends its own picture, in a group with that of the video.
+const OWN: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96 100\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendonly\r\na=rtcp-mux\r\n\
+                   a=rtcp-rsize\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 goog-remb\r\n\
+                   a=rtpmap:100 H264/90000\r\na=fmtp:100 profile-level-id=42001f;packetization-mode=1\r\n\
+                   a=rtcp-fb:100 nack\r\na=rtcp-fb:100 nack pli\r\na=rtcp-fb:100 transport-cc\r\n";
+
+#[test]
+fn a_picture_is_taken_on_a_section_of_its_own() {
+    let video = offer("recvonly", "H264", "packetization-mode=1").replace("BUNDLE 0", "BUNDLE 0 1");
+    let own = |accepted: &AcceptedOffer| {
+        let answer = answer(accepted, None);
+        let [_, first, second] = answer.split("m=").collect::<Vec<_>>()[..] else { panic!("{answer}") };
+        assert!(first.contains("a=sendonly") && first.contains("a=ssrc:1 "), "{first}");
+        second.to_owned()
+    };
+    let mut accepted = accept(&(video.clone() + OWN));
+    assert_eq!(accepted.screen, Some(ScreenFormat { payload_type: 100, rtx: None, codec: ScreenCodec::H264 }));
+    let section = own(&accepted);
+    assert!(section.starts_with("video 9 UDP/TLS/RTP/SAVPF 100\r\n"), "{section}");
+    for line in [
+        "mid:1",
+        "recvonly",
+        "rtcp-rsize",
+        "rtpmap:100 H264/90000",
+        "fmtp:100 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f",
+        "rtcp-fb:100 nack",
+        "rtcp-fb:100 nack pli",
+    ] {
+        assert!(section.contains(&format!("\r\na={line}\r\n")), "{line}: {section}");
+    }
+    assert!(!["a=ssrc", "transport-cc", "a=extmap"].iter().any(|unwanted| section.contains(unwanted)), "{section}");
+    // Whoever may not be seen.
+    accepted.screen = None;
+    assert!(own(&accepted).contains("a=inactive"));
+
+    let accepted = accept(&(video.clone() + &OWN.replace("H264/90000", "H265/90000")));
+    assert_eq!(accepted.screen, Some(ScreenFormat { payload_type: 96, rtx: None, codec: ScreenCodec::Vp8 }));
+    let section = own(&accepted);
+    assert!(section.contains("a=rtpmap:96 VP8/90000\r\n") && section.contains("a=rtcp-fb:96 nack\r\n"), "{section}");
+    assert!(!section.contains("a=fmtp") && !section.contains("goog-remb"), "{section}");
+    for other in
+        [OWN.replace("sendonly", "recvonly"), OWN.replace("/90000", "/48000"), OWN.replace("video 9", "video 0")]
+    {
+        assert_eq!(accept(&(video.clone() + &other)).screen, None, "{other}");
+    }
+    // Why the board's video cannot be sent is not hidden by it.
+    let refused = parse(&(video.replace("H264", "VP9") + OWN)).expect_err("nothing to send").to_string();
+    assert!(refused.contains("no H.264"), "{refused}");
+}
+
+#[test]
+fn a_picture_is_taken_on_the_section_of_the_video() {
+    let sdp = offer("sendrecv", "H264", "packetization-mode=1") + "a=rtpmap:98 rtx/90000\r\na=fmtp:98 apt=97\r\n";
+    let mut accepted = accept(&sdp);
+    assert_eq!(accepted.screen, Some(ScreenFormat { payload_type: 97, rtx: Some(98), codec: ScreenCodec::H264 }));
+    let shared = answer(&accepted, None);
+    assert!(shared.contains("a=sendrecv\r\n") && shared.contains("m=video 9 UDP/TLS/RTP/SAVPF 97 98\r\n"), "{shared}");
+    accepted.screen = None;
+    assert_eq!(answer(&accepted, None), shared.replace("a=sendrecv", "a=sendonly"), "nothing else differs");
+    // A section of its own goes first.
+    let accepted = accept(&(sdp.replace("BUNDLE 0", "BUNDLE 0 1") + OWN));
+    assert_eq!(accepted.screen.map(|screen| screen.payload_type), Some(100));
+    assert!(!answer(&accepted, None).contains("a=sendrecv"));
+    assert_eq!(accept(&sdp.replace("sendrecv", "recvonly")).screen, None);
 }
 
 #[test]
