@@ -551,7 +551,7 @@ async fn every_response_has_security_headers() -> Result<()> {
             "referrer-policy: no-referrer",
             "x-frame-options: SAMEORIGIN",
             "content-security-policy: default-src ",
-            "permissions-policy: camera=()",
+            "permissions-policy: camera=(self)",
             "cross-origin-resource-policy: same-origin",
             &format!("cache-control: {caching}"),
         ] {

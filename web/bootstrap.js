@@ -23,8 +23,9 @@ export function endpoint(camera) {
   return new URL(path, document.baseURI);
 }
 
-/** What is said to the board needs a microphone, which browsers grant to pages over HTTPS only. */
-export const connection = new Connection(endpoint(requestedCamera), { talk: navigator.mediaDevices !== undefined });
+/** What is said and shown to the board needs a microphone and a camera, which browsers grant to pages over HTTPS only. */
+const canSend = navigator.mediaDevices !== undefined;
+export const connection = new Connection(endpoint(requestedCamera), { talk: canSend, show: canSend });
 
 /** Listens from the first message on: the board sends its initial events only once. */
 export const client = new BoardClient();

@@ -1,4 +1,15 @@
-/** Why the board ends a session, by the last message on its control channel. */
+/** How a session ends, and why the board ends it, by the last message on its control channel. */
+
+/** @import { WhepError } from './signalling.js' */
+
+/** A connected session has ended. Dispatched once, and not after `close()`. */
+export class EndEvent extends Event {
+  /** @param {WhepError} error */
+  constructor(error) {
+    super('end');
+    this.error = error;
+  }
+}
 
 /**
  * The `code` of a `session.end` event, empty if it has none; null if the message is something else.

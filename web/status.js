@@ -45,6 +45,10 @@ const TIMEOUT_MS = 4_000;
  * @property {import('./auth.js').Role} allow The role that may talk.
  * @property {string | null} talker The name of who talks.
  *
+ * @typedef {object} Screen
+ * @property {'idle' | 'live' | 'fault'} state Live while somebody is shown.
+ * @property {string | null} fault
+ *
  * @typedef {object} CameraRecording
  * @property {string} camera
  * @property {boolean} recording
@@ -57,6 +61,7 @@ const TIMEOUT_MS = 4_000;
  * @property {Camera[]} cameras
  * @property {Audio | null} audio
  * @property {Speaker} [speaker]
+ * @property {Screen | null} [screen] What shows the picture of who talks; null where nothing does.
  * @property {{allow: import('./auth.js').Role, cameras: CameraRecording[]} | null} [recording] Null where nothing is or was recorded;
  *   `allow` is the role that may see recordings.
  * @property {boolean} [privacy] Whether the privacy switch keeps cameras and microphone closed.

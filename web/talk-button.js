@@ -3,6 +3,7 @@
  * have a microphone the button explains why.
  */
 
+import { CameraButton } from './camera-button.js';
 import { element, label, show } from './elements.js';
 import { t } from './i18n.js';
 import { isolate, sentence } from './messages.js';
@@ -39,6 +40,7 @@ export class TalkButton {
     this.button = button;
     this.talker = talker;
     this.toasts = toasts;
+    this.camera = new CameraButton(talker, toasts);
     this.help = element('talk-help', HTMLDialogElement);
     element('talk-help-close', HTMLButtonElement).addEventListener('click', () => this.help.close());
 
@@ -77,6 +79,7 @@ export class TalkButton {
     if (!visible) this.talker.stop();
     this.button.hidden = !visible;
     document.body.classList.toggle('can-talk', visible);
+    this.camera.show(visible && status?.screen != null);
     this.#render();
   }
 

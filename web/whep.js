@@ -10,7 +10,8 @@
  *     await session.connect();
  */
 
-import { endCode } from './end-code.js';
+import { agreedSender, offerCamera } from './camera-sender.js';
+import { EndEvent, endCode } from './end-code.js';
 import { IceMonitor } from './ice-diagnostics.js';
 import { addServers } from './ice-servers.js';
 import { setJitterBufferTarget, enableHeaderExtensions, addHeaderExtensions, askForStereo } from './receiver-hints.js';
@@ -18,7 +19,7 @@ import { applyIceRestart, remoteCandidates, sdpFragment } from './sdp.js';
 import { Signalling, WhepError } from './signalling.js';
 import { CandidateSender } from './trickle.js';
 
-export { WhepError };
+export { EndEvent, WhepError };
 
 /** How long ICE and DTLS may take after the answer. Lost packets are retransmitted several times within it. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -55,21 +56,13 @@ const LINGER_MS = 1_000;
  * @property {Record<string, string>} [headers] Additional headers for each request, such as Authorization.
  * @property {RTCIceServer[]} [iceServers] STUN and TURN servers, in addition to those from the board.
  * @property {boolean} [talk] Whether to offer to send audio too. The board's answer decides; see `talkSender`.
+ * @property {boolean} [show] Whether to offer to send a camera's picture too; see `cameraSender`.
  *
  * @typedef {object} Timing Times from `performance.now()`, null until reached.
  * @property {number | null} posted The offer was sent.
  * @property {number | null} answered The answer arrived.
  * @property {number | null} connected Media can flow.
  */
-
-/** A connected session has ended. Dispatched once, and not after `close()`. */
-export class EndEvent extends Event {
-  /** @param {WhepError} error */
-  constructor(error) {
-    super('end');
-    this.error = error;
-  }
-}
 
 /**
  * One session, from the offer to its end; create a new one to reconnect.
@@ -88,8 +81,8 @@ export class WhepSession extends EventTarget {
   #peer = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
-  /** @type {RTCRtpTransceiver | null} */
-  #audio = null;
+  /** What may send. @type {{audio?: RTCRtpTransceiver, camera?: RTCRtpTransceiver}} */
+  #sending = {};
   /** @type {IceMonitor | null} */
   #monitor = null;
   /** @type {CandidateSender | null} */
@@ -142,8 +135,12 @@ export class WhepSession extends EventTarget {
    * @returns {RTCRtpSender | null}
    */
   get talkSender() {
-    const direction = this.#audio?.currentDirection;
-    return this.#audio && (direction === 'sendrecv' || direction === 'sendonly') ? this.#audio.sender : null;
+    return agreedSender(this.#sending.audio);
+  }
+
+  /** Sends the picture of a camera likewise. Null if not created with `show`, and if the board takes none. */
+  get cameraSender() {
+    return agreedSender(this.#sending.camera);
   }
 
   /**
@@ -270,8 +267,9 @@ export class WhepSession extends EventTarget {
     this.#peer = peer;
     this.#monitor = new IceMonitor(peer, () => this.#onSample());
     const video = peer.addTransceiver('video', { direction: 'recvonly' });
-    this.#audio = peer.addTransceiver('audio', { direction: this.#options.talk ? 'sendrecv' : 'recvonly' });
-    for (const transceiver of [video, this.#audio]) setJitterBufferTarget(enableHeaderExtensions(transceiver).receiver, 0);
+    const audio = peer.addTransceiver('audio', { direction: this.#options.talk ? 'sendrecv' : 'recvonly' });
+    this.#sending = { audio, camera: this.#options.show ? offerCamera(peer) : undefined };
+    for (const transceiver of [video, audio]) setJitterBufferTarget(enableHeaderExtensions(transceiver).receiver, 0);
     this.#channel = peer.createDataChannel('control', { ordered: true });
     this.#channel.addEventListener('message', ({ data }) => {
       const reason = endCode(data);

@@ -95,6 +95,14 @@ const english = {
     forbidden: 'Only operators may talk.',
     refused: (/** @type {string} */ reason) => `The board can’t play what you say. ${reason}`,
     ended: 'The board no longer plays what you say.',
+    camera: {
+      show: 'Show my camera while I talk',
+      self: 'Your camera',
+      denied: 'This page may not use the camera. Allow it in the browser’s settings for this page.',
+      none: 'This device has no camera.',
+      gone: 'Your camera is gone.',
+      failed: (/** @type {string} */ reason) => `Your camera can’t be used. ${reason}`,
+    },
     help: {
       title: 'Talking needs HTTPS',
       text: 'Browsers let a page use the microphone only if it was loaded over HTTPS, and this one was not.',

@@ -84,6 +84,14 @@ const korean = {
     forbidden: '운영자만 말할 수 있습니다.',
     refused: (reason) => `보드에서 소리를 낼 수 없습니다. ${reason}`,
     ended: '이제 보드에서 내 말이 나오지 않습니다.',
+    camera: {
+      show: '말하는 동안 내 카메라 보여 주기',
+      self: '내 카메라',
+      denied: '이 페이지에서 카메라를 쓸 수 없습니다. 브라우저의 사이트 설정에서 허용하세요.',
+      none: '이 기기에 카메라가 없습니다.',
+      gone: '내 카메라 연결이 끊겼습니다.',
+      failed: (reason) => `내 카메라를 쓸 수 없습니다. ${reason}`,
+    },
     help: {
       title: '말하려면 HTTPS가 필요합니다',
       text: '브라우저는 HTTPS로 연 페이지에만 마이크를 허용하는데, 이 페이지는 HTTPS로 열리지 않았습니다.',

@@ -13,8 +13,8 @@ pub const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 /// Responses other than the page load nothing and may not be framed. The page has its own policy.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Of the capabilities of the device that displays it the page needs only the microphone, to talk; the browser asks for it.
-const PERMISSIONS: &str = "camera=(), display-capture=(), geolocation=(), microphone=(self), payment=(), usb=()";
+/// Of the capabilities of the device that displays it the page needs only microphone and camera, to talk; the browser asks for them.
+const PERMISSIONS: &str = "camera=(self), display-capture=(), geolocation=(), microphone=(self), payment=(), usb=()";
 
 /// What the headers of a response depend on.
 pub struct ResponseHeaders {
