@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod mailbox;
 pub mod malloc;
 pub(crate) mod pending;
+pub(crate) mod piped_program;
 pub(crate) mod process_group;
 pub(crate) mod redact;
 pub(crate) mod retry;

@@ -2,32 +2,20 @@
 //!
 //! Nothing here waits for it longer than it is told.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use crate::media::{ScreenCodec, ScreenFrame, VIDEO_RTP_RATE, ivf};
-use crate::util::last_line::LastLine;
-use crate::util::process_group::ProcessGroup;
+use crate::util::piped_program::PipedProgram;
 
 /// The variable that tells a program what it reads.
 const CODEC_VARIABLE: &str = "PORTHOLE_CODEC";
 
-/// How much of standard error is read at once, and how often in a row: what a pipe holds. A program that floods it must not
-/// delay the picture.
-const READ_SIZE: usize = 4096;
-const MAX_READS: usize = 16;
-
 /// A running program; terminated when dropped.
 pub(super) struct ScreenProgram {
-    group: ProcessGroup,
-    /// `None` once it is closed.
-    input: Option<ChildStdin>,
-    err: Option<ChildStderr>,
-    said: LastLine,
+    program: PipedProgram,
     codec: ScreenCodec,
     /// When the first frame was captured; `None` before it.
     begun: Option<u64>,
@@ -45,13 +33,8 @@ impl ScreenProgram {
     pub(super) fn start(line: &str, codec: ScreenCodec) -> io::Result<Self> {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(line).env(CODEC_VARIABLE, codec.name());
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut group = ProcessGroup::spawn(&mut command)?;
-        let (input, err) = (group.child().stdin.take(), group.child().stderr.take());
-        input.as_ref().map_or(Ok(()), |input| rustix::io::ioctl_fionbio(input, true))?;
-        err.as_ref().map_or(Ok(()), |err| rustix::io::ioctl_fionbio(err, true))?;
-        let said = LastLine::default();
-        Ok(Self { group, input, err, said, codec, begun: None, frame: Vec::new(), written: 0 })
+        let program = PipedProgram::start(&mut command)?;
+        Ok(Self { program, codec, begun: None, frame: Vec::new(), written: 0 })
     }
 
     /// Whether a frame can be begun: the last one was written.
@@ -82,7 +65,7 @@ impl ScreenProgram {
     /// Writes as much of the frame as the program takes, and reads what it says. Waits for it, for `wait` at most.
     pub(super) fn write(&mut self, wait: Duration) {
         self.wait(wait);
-        while let Some(input) = self.input.as_mut().filter(|_| self.written < self.frame.len()) {
+        while let Some(input) = self.program.input.as_mut().filter(|_| self.written < self.frame.len()) {
             match input.write(&self.frame[self.written..]) {
                 Ok(count) if count > 0 => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -95,12 +78,12 @@ impl ScreenProgram {
 
     /// Whether it takes no more.
     pub(super) fn is_closed(&self) -> bool {
-        self.input.is_none()
+        self.program.input.is_none()
     }
 
     /// Tells it that the picture has ended.
     pub(super) fn close(&mut self) {
-        self.input = None;
+        self.program.input = None;
         self.frame.clear();
         self.written = 0;
     }
@@ -110,40 +93,17 @@ impl ScreenProgram {
         self.wait(wait)
     }
 
-    /// How it has exited, and what it said last; to be called when it has.
+    /// Whether it was successful, and how it has exited; to be called when it has.
     pub(super) fn exit(mut self) -> (bool, String) {
-        let status = self.group.wait_exit();
-        self.read();
-        let how = describe(status);
-        let said = self.said.text();
-        let said = if said.is_empty() { said } else { format!("; it said: {said}") };
-        (status.is_some_and(|status| status.success()), format!("{how}{said}"))
+        let (status, said) = self.program.exit();
+        let said = said.map_or_else(String::new, |said| format!("; it said: {said}"));
+        (status.is_some_and(|status| status.success()), format!("{}{said}", describe(status)))
     }
 
     /// Waits until it takes something, says something or exits; whether it has exited.
     fn wait(&mut self, wait: Duration) -> bool {
-        let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
-        let is_ready = self.is_ready();
-        let mut ends = vec![PollFd::new(self.group.exit(), PollFlags::IN)];
-        ends.extend(self.err.as_ref().map(|err| PollFd::new(err, PollFlags::IN)));
-        ends.extend(self.input.as_ref().filter(|_| !is_ready).map(|input| PollFd::new(input, PollFlags::OUT)));
-        let waited = poll(&mut ends, Some(&timeout));
-        let has_exited = waited.is_ok() && ends.first().is_some_and(|exit| !exit.revents().is_empty());
-        self.read();
-        has_exited
-    }
-
-    /// Reads what there is of standard error.
-    fn read(&mut self) {
-        let mut chunk = [0; READ_SIZE];
-        for _ in 0..MAX_READS {
-            let Some(err) = &mut self.err else { return };
-            match err.read(&mut chunk) {
-                Ok(count) if count > 0 => self.said.push(&chunk[..count]),
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return,
-                Ok(_) | Err(_) => self.err = None,
-            }
-        }
+        let is_writing = !self.is_ready();
+        self.program.wait(wait, is_writing).unwrap_or(false)
     }
 }
 

@@ -1,36 +1,25 @@
 //! Runs the program of a hook: without a shell, with the event in its environment and on its standard input, and with a limit for
 //! its time. It ends together with what it has started.
 
-use std::io::{self, Read as _, Write as _};
-use std::process::{ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+use std::io::{self, Write as _};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio_util::sync::CancellationToken;
 
 use super::config::HookProgram;
 use super::event::HookEvent;
 use super::failure::HookFailure;
-use crate::util::last_line::LastLine;
-use crate::util::process_group::ProcessGroup;
+use crate::util::piped_program::PipedProgram;
 
 /// How often it is looked whether the program should end early.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How much of standard error is read at once.
-const READ_SIZE: usize = 4096;
-
-/// How often it is read at the end: what a pipe holds.
-const MAX_READS: usize = 16;
-
 /// A running program.
 struct RunningProgram {
-    group: ProcessGroup,
-    /// What of the event has not been taken, and where it goes.
-    input: Option<(ChildStdin, Vec<u8>)>,
-    err: Option<ChildStderr>,
-    /// The last line of standard error.
-    said: LastLine,
+    program: PipedProgram,
+    /// What of the event it has not taken.
+    rest: Vec<u8>,
 }
 
 /// Runs a program to its end, for `limit` at most, or until `stop` is cancelled. Blocks.
@@ -56,8 +45,8 @@ pub fn run(
         }
         match running.next(left.min(CHECK_INTERVAL)) {
             Ok(None) => {}
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(running.failed(status)),
+            Ok(Some((status, _))) if status.success() => return Ok(()),
+            Ok(Some((status, said))) => return Err(failed(status, said)),
             Err(error) => return Err(HookFailure::Failed(format!("it cannot be watched: {error}"))),
         }
     }
@@ -76,71 +65,36 @@ impl RunningProgram {
     fn start(program: &HookProgram, event: &HookEvent) -> io::Result<Self> {
         let mut command = Command::new(&program.path);
         command.args(&program.arguments).envs(event.variables()).current_dir("/");
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut group = ProcessGroup::spawn(&mut command)?;
-        let (input, err) = (group.child().stdin.take(), group.child().stderr.take());
-        if let Some(input) = &input {
-            rustix::io::ioctl_fionbio(input, true)?;
-        }
-        if let Some(err) = &err {
-            rustix::io::ioctl_fionbio(err, true)?;
-        }
-        let input = input.map(|input| (input, format!("{}\n", event.json()).into_bytes()));
-        Ok(Self { group, input, err, said: LastLine::default() })
+        let program = PipedProgram::start(&mut command)?;
+        Ok(Self { program, rest: format!("{}\n", event.json()).into_bytes() })
     }
 
-    /// Waits for something to happen, for `wait` at most; how the program exited, if it has.
-    fn next(&mut self, wait: Duration) -> io::Result<Option<ExitStatus>> {
-        let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
-        let mut ends = vec![PollFd::new(self.group.exit(), PollFlags::IN)];
-        ends.extend(self.err.as_ref().map(|err| PollFd::new(err, PollFlags::IN)));
-        ends.extend(self.input.as_ref().map(|(input, _)| PollFd::new(input, PollFlags::OUT)));
-        match poll(&mut ends, Some(&timeout)) {
-            Err(rustix::io::Errno::INTR) => return Ok(None),
-            ready => ready?,
-        };
-        let has_exited = ends.first().is_some_and(|exit| !exit.revents().is_empty());
+    /// Waits for something to happen, for `wait` at most; how the program exited, and what it said last, if it has.
+    fn next(&mut self, wait: Duration) -> io::Result<Option<(ExitStatus, Option<String>)>> {
+        let has_exited = self.program.wait(wait, true)?;
         self.write();
-        self.read();
-        Ok(if has_exited { self.group.wait_exit() } else { None })
+        if !has_exited {
+            return Ok(None);
+        }
+        let (status, said) = self.program.exit();
+        Ok(status.map(|status| (status, said)))
     }
 
     /// Hands the event over, as far as the program takes it. It may also close its input.
     fn write(&mut self) {
-        let Some((input, rest)) = &mut self.input else { return };
-        match input.write(rest) {
-            Ok(count) if count < rest.len() => drop(rest.drain(..count)),
+        let Some(input) = &mut self.program.input else { return };
+        match input.write(&self.rest) {
+            Ok(count) if count < self.rest.len() => drop(self.rest.drain(..count)),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Ok(_) | Err(_) => self.input = None,
+            Ok(_) | Err(_) => self.program.input = None,
         }
     }
+}
 
-    /// Reads a part of standard error, and keeps its last line; whether there was any.
-    fn read(&mut self) -> bool {
-        let Some(err) = &mut self.err else { return false };
-        let mut chunk = [0; READ_SIZE];
-        match err.read(&mut chunk) {
-            Ok(count) if count > 0 => {
-                self.said.push(&chunk[..count]);
-                return true;
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Ok(_) | Err(_) => self.err = None,
-        }
-        false
-    }
-
-    /// Why the program has failed: its exit status, and what it said last.
-    fn failed(mut self, status: ExitStatus) -> HookFailure {
-        for _ in 0..MAX_READS {
-            if !self.read() {
-                break;
-            }
-        }
-        let said = self.said.text();
-        let said = if said.is_empty() { said } else { format!(": {said}") };
-        HookFailure::Failed(format!("{status}{said}"))
-    }
+/// Why the program has failed: its exit status, and what it said last.
+fn failed(status: ExitStatus, said: Option<String>) -> HookFailure {
+    let said = said.map_or_else(String::new, |said| format!(": {said}"));
+    HookFailure::Failed(format!("{status}{said}"))
 }
 
 #[cfg(test)]
