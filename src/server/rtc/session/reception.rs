@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::shared::error::Error;
 
+use super::rtcp;
 use crate::media::Timestamp;
 
 /// A packet whose number is further off than this belongs to another stream (RFC 3550 appendix A.1).
@@ -84,6 +87,56 @@ impl ReceptionStats {
             last_sender_report,
             delay: (since.as_secs_f64() * 65_536.0) as u32,
         })
+    }
+}
+
+/// What was received of the one source that a viewer sends with; another one begins anew.
+#[derive(Debug)]
+pub struct Reception {
+    /// The rate of its clock in hertz.
+    rate: u32,
+    /// `None` before the first packet.
+    stats: Option<ReceptionStats>,
+}
+
+impl Reception {
+    /// Nothing yet, of a source with a clock of `rate` hertz.
+    pub fn new(rate: u32) -> Self {
+        Self { rate, stats: None }
+    }
+
+    /// The source.
+    pub fn ssrc(&self) -> Option<u32> {
+        self.stats.as_ref().map(ReceptionStats::ssrc)
+    }
+
+    /// Counts a packet of a source that arrived at `arrived`. Returns whether the source is another one than before.
+    pub fn note_packet(&mut self, ssrc: u32, number: u16, timestamp: u32, arrived: Timestamp) -> bool {
+        let is_other = self.ssrc() != Some(ssrc);
+        if is_other {
+            self.stats = Some(ReceptionStats::new(ssrc, self.rate, number));
+        }
+        if let Some(stats) = &mut self.stats {
+            stats.note_packet(number, timestamp, arrived);
+        }
+        is_other
+    }
+
+    /// Notes a sender report of the viewer: its source, and the middle of its NTP time.
+    pub fn note_sender_report(&mut self, (ssrc, ntp_middle): (u32, u32), arrived: Timestamp) {
+        if let Some(stats) = self.stats.as_mut().filter(|stats| stats.ssrc() == ssrc) {
+            stats.note_sender_report(ntp_middle, arrived);
+        }
+    }
+
+    /// A receiver report from our source `ssrc` at `now`; `None` if nothing was received since the last one.
+    ///
+    /// # Errors
+    ///
+    /// If the library can't write it.
+    pub fn report(&mut self, ssrc: u32, now: Timestamp) -> Result<Option<BytesMut>, Error> {
+        let report = self.stats.as_mut().and_then(|stats| stats.report(now));
+        report.map(|report| rtcp::receiver_report(ssrc, report)).transpose()
     }
 }
 

@@ -10,8 +10,7 @@ use rtc::rtp::Packet;
 use rtc::shared::error::Error;
 use rtc::shared::marshal::Unmarshal as _;
 
-use super::reception::ReceptionStats;
-use super::rtcp;
+use super::reception::Reception;
 use crate::media::Timestamp;
 use crate::media::playout::TalkPacket;
 use crate::model::metrics::TalkDrop;
@@ -34,13 +33,13 @@ const MAX_PAYLOAD: usize = 1_500;
 pub struct TalkReceiver {
     seat: Arc<Seat>,
     format: TalkFormat,
-    stats: Option<ReceptionStats>,
+    reception: Reception,
 }
 
 impl TalkReceiver {
     /// Receives audio of this format from whoever has the seat.
     pub fn new(seat: Arc<Seat>, format: TalkFormat) -> Self {
-        Self { seat, format, stats: None }
+        Self { seat, format, reception: Reception::new(AUDIO_RATE) }
     }
 
     /// Handles a decrypted RTP packet that arrived at `arrived`.
@@ -49,13 +48,7 @@ impl TalkReceiver {
             return self.seat.drop_packet(TalkDrop::Malformed);
         };
         if let Some(newest) = packets.last() {
-            let (number, timestamp) = (newest.sequence, newest.timestamp);
-            if self.stats.as_ref().is_none_or(|stats| stats.ssrc() != ssrc) {
-                self.stats = Some(ReceptionStats::new(ssrc, AUDIO_RATE, number));
-            }
-            if let Some(stats) = &mut self.stats {
-                stats.note_packet(number, timestamp, arrived);
-            }
+            self.reception.note_packet(ssrc, newest.sequence, newest.timestamp, arrived);
         }
         packets.into_iter().for_each(|packet| self.seat.push(packet));
     }
@@ -66,10 +59,8 @@ impl TalkReceiver {
     }
 
     /// Notes a sender report of the viewer.
-    pub fn note_sender_report(&mut self, (ssrc, ntp_middle): (u32, u32), arrived: Timestamp) {
-        if let Some(stats) = self.stats.as_mut().filter(|stats| stats.ssrc() == ssrc) {
-            stats.note_sender_report(ntp_middle, arrived);
-        }
+    pub fn note_sender_report(&mut self, report: (u32, u32), arrived: Timestamp) {
+        self.reception.note_sender_report(report, arrived);
     }
 
     /// A receiver report from our source `ssrc` at `now`; `None` if nothing was received since the last one.
@@ -78,8 +69,7 @@ impl TalkReceiver {
     ///
     /// If the library can't write it.
     pub fn report(&mut self, ssrc: u32, now: Timestamp) -> Result<Option<BytesMut>, Error> {
-        let report = self.stats.as_mut().and_then(|stats| stats.report(now));
-        report.map(|report| rtcp::receiver_report(ssrc, report)).transpose()
+        self.reception.report(ssrc, now)
     }
 }
 

@@ -14,7 +14,7 @@ use rtc::rtp::Packet;
 use rtc::shared::error::Error;
 use rtc::shared::marshal::Unmarshal as _;
 
-use super::reception::ReceptionStats;
+use super::reception::Reception;
 use super::rtcp;
 use crate::media::Timestamp;
 use crate::model::metrics::TalkDrop;
@@ -32,7 +32,7 @@ const KEY_INTERVAL: Duration = Duration::from_millis(500);
 pub struct ScreenReceiver {
     seat: Arc<Seat>,
     format: ScreenFormat,
-    stats: Option<ReceptionStats>,
+    reception: Reception,
     window: PacketWindow,
     assembler: FrameAssembler,
     /// Whether the last packet was of use.
@@ -47,7 +47,7 @@ impl ScreenReceiver {
         Self {
             seat,
             format,
-            stats: None,
+            reception: Reception::new(VIDEO_RATE),
             window: PacketWindow::default(),
             assembler: FrameAssembler::new(format.codec),
             is_shown: false,
@@ -80,7 +80,10 @@ impl ScreenReceiver {
             number = lost;
             payload = payload.slice(2..);
         } else {
-            self.note_packet(header.ssrc, number, header.timestamp, arrived);
+            if self.reception.note_packet(header.ssrc, number, header.timestamp, arrived) {
+                // Another source is another stream.
+                self.restart();
+            }
         }
         if self.seat.picture_need() == PictureNeed::Nothing {
             if std::mem::take(&mut self.is_shown) {
@@ -97,10 +100,8 @@ impl ScreenReceiver {
     }
 
     /// Notes a sender report of the viewer.
-    pub fn note_sender_report(&mut self, (ssrc, ntp_middle): (u32, u32), arrived: Timestamp) {
-        if let Some(stats) = self.stats.as_mut().filter(|stats| stats.ssrc() == ssrc) {
-            stats.note_sender_report(ntp_middle, arrived);
-        }
+    pub fn note_sender_report(&mut self, report: (u32, u32), arrived: Timestamp) {
+        self.reception.note_sender_report(report, arrived);
     }
 
     /// A receiver report from our source `ssrc` at `now`; `None` if nothing was received since the last one.
@@ -109,19 +110,7 @@ impl ScreenReceiver {
     ///
     /// If the library can't write it.
     pub fn report(&mut self, ssrc: u32, now: Timestamp) -> Result<Option<BytesMut>, Error> {
-        let report = self.stats.as_mut().and_then(|stats| stats.report(now));
-        report.map(|report| rtcp::receiver_report(ssrc, report)).transpose()
-    }
-
-    /// Counts a packet of a source. Another source is another stream.
-    fn note_packet(&mut self, ssrc: u32, number: u16, timestamp: u32, arrived: Timestamp) {
-        if self.stats.as_ref().is_none_or(|stats| stats.ssrc() != ssrc) {
-            self.stats = Some(ReceptionStats::new(ssrc, VIDEO_RATE, number));
-            self.restart();
-        }
-        if let Some(stats) = &mut self.stats {
-            stats.note_packet(number, timestamp, arrived);
-        }
+        self.reception.report(ssrc, now)
     }
 
     /// Forgets what was received.
@@ -147,7 +136,7 @@ impl ScreenReceiver {
     /// Asks for packets that are missing, and for a key frame if one is needed and none is on its way.
     fn requests(&mut self, missing: &[u16], now: Timestamp, ssrc: u32) -> Result<Vec<BytesMut>, Error> {
         let mut requests = Vec::new();
-        let Some(media_ssrc) = self.stats.as_ref().map(ReceptionStats::ssrc) else { return Ok(requests) };
+        let Some(media_ssrc) = self.reception.ssrc() else { return Ok(requests) };
         let needs_key = match self.seat.picture_need() {
             // What is sent meanwhile is dropped, whatever it is.
             PictureNeed::Nothing | PictureNeed::Later => return Ok(requests),
