@@ -139,31 +139,38 @@ impl Porthole {
         }
     }
 
+    /// The body of a page that has to be there.
+    async fn page(&self, path: &str) -> Result<String> {
+        let answer = request("GET", &format!("{}{path}", self.base), &[], String::new()).await?;
+        ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.body);
+        Ok(answer.body)
+    }
+
     /// `/api/status`.
     pub async fn status(&self) -> Result<serde_json::Value> {
-        let answer = request("GET", &format!("{}api/status", self.base), &[], String::new()).await?;
-        Ok(serde_json::from_str(&answer.body)?)
+        Ok(serde_json::from_str(&self.page("api/status").await?)?)
     }
 
     /// One series of a metric; zero if it does not exist yet.
     pub async fn series(&self, name: &str) -> Result<f64> {
-        let answer = request("GET", &format!("{}metrics", self.base), &[], String::new()).await?;
-        let value = answer.body.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let metrics = self.page("metrics").await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         Ok(value.unwrap_or(0.0))
     }
 
-    /// The sum of all series of a metric.
+    /// The sum of all series of a metric; `name` may have the labels of one series.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let answer = request("GET", &format!("{}metrics", self.base), &[], String::new()).await?;
-        let series = answer.body.lines().filter_map(|line| {
+        let metrics = self.page("metrics").await?;
+        let series = metrics.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
             let value =
                 rest.strip_prefix('{').map_or(rest.strip_prefix(' '), |labels| Some(labels.split_once("} ")?.1));
             value?.parse::<f64>().ok()
         });
         let values: Vec<f64> = series.collect();
-        if values.is_empty() && !answer.body.contains(name.trim_end_matches("_total")) {
-            bail!("no metric {name} in\n{}", answer.body);
+        // A series with labels is there from its first count on.
+        if values.is_empty() && !name.contains('{') && !metrics.contains(name.trim_end_matches("_total")) {
+            bail!("no metric {name} in\n{metrics}");
         }
         Ok(values.iter().sum())
     }
@@ -187,7 +194,7 @@ impl Porthole {
         }
     }
 
-    /// Waits until a metric satisfies a condition.
+    /// Waits until a metric, or one series of it, satisfies a condition.
     pub async fn until_metric(&self, name: &str, met: impl Fn(f64) -> bool) -> Result<f64> {
         let deadline = Instant::now() + LIMIT;
         loop {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use crate::common::footprint::call;
-use crate::common::{LIMIT, Options, Porthole, Viewer, missing, numbers};
+use crate::common::{Options, Porthole, Viewer, missing, numbers};
 use crate::{config, files, has_ended, list, until_listed};
 
 const PICTURES: &str = "porthole_timelapse_pictures_total";
@@ -17,12 +17,8 @@ fn every_second(directory: &Path, lines: &str) -> String {
 }
 
 async fn until_pictures(porthole: &Porthole, count: f64) -> Result<()> {
-    // Before the first one there is no such series.
-    let deadline = std::time::Instant::now() + LIMIT;
-    while porthole.series(&format!("{PICTURES}{{camera=\"camera\"}}")).await? < count {
-        ensure!(std::time::Instant::now() < deadline, "fewer than {count} pictures");
-        tokio::time::sleep(crate::POLL_INTERVAL).await;
-    }
+    let series = format!("{PICTURES}{{camera=\"camera\"}}");
+    porthole.until_metric(&series, |pictures| pictures >= count).await?;
     Ok(())
 }
 
