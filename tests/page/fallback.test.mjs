@@ -83,7 +83,8 @@ test('where every path is blocked MJPEG is shown until one is free', async (t) =
   });
   await page.goto(program.url);
   await moving(page, LATER);
-  await page.unroute('**/whep');
+  // Answers that are on their way are passed on first.
+  await page.unrouteAll({ behavior: 'wait' });
   await playing(page, LATER);
   assert.equal(await page.isVisible('#mjpeg'), false);
   // An offer that the page gave up has been passed on all the same: the board waits 20 s for who made it.
