@@ -89,6 +89,13 @@ impl KeepLimits {
         let mut total: u64 = recordings.iter().map(|recording| recording.bytes).sum();
         let mut free = free;
         let mut cleanup = Cleanup::default();
+        // A clock that was ahead tells nothing: a recording is as old as the next one of which the age is known, or it and those
+        // before it would be kept until the clock gets there.
+        let mut next = now;
+        for recording in recordings.iter_mut().rev() {
+            next = if recording.end > now { next } else { recording.end };
+            recording.end = next;
+        }
         // A board without a battery starts with a clock that is behind. A recording is not older than those before it, or it
         // would be deleted as soon as the clock is set.
         let mut latest = i64::MIN;
@@ -197,6 +204,22 @@ mod tests {
         assert_eq!(limits.cleanup(recordings.clone(), 56 * year + 600, 0), Cleanup::default());
         // A clock that goes back deletes nothing either.
         assert_eq!(limits.cleanup(recordings, 0, 0), Cleanup::default());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_shields_nothing() {
+        let mut recordings = minutes(6);
+        let (year, limits) = (31_536_000, KeepLimits { age: Some(Duration::from_secs(120)), ..NONE });
+        // The second run had another year.
+        recordings[2].end += year;
+        recordings[3].end += year;
+        let deleted = |now: i64| limits.cleanup(recordings.clone(), now, 0).delete;
+        assert_eq!(deleted(360), [1, 2], "the third and the fourth are as old as the fifth");
+        assert_eq!(deleted(421), [1, 2, 3, 4, 5]);
+        // Of the last ones nothing is known.
+        recordings.truncate(4);
+        let deleted = |now: i64| limits.cleanup(recordings.clone(), now, 0).delete;
+        assert_eq!(deleted(3_600), [1, 2]);
     }
 
     /// A day of recordings of a camera, of 60 minutes or of events, on a card with other files, whose limits are checked as often
