@@ -3,11 +3,13 @@
 //!
 //! What is written to the files is in `storage`, what is deleted to make room in `keep`.
 
+mod mount;
+mod recovery;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,9 +20,10 @@ use super::clock::ClockSetting;
 use super::name;
 use super::name::{RecordingCause, RecordingName};
 use crate::media::mp4;
-use crate::media::mp4::{FileHeader, FileIndex};
 use crate::util::lock::Mutex;
 use crate::util::state_dir::StateDir;
+use mount::Mount;
+pub use recovery::seal;
 
 /// Subdirectory of the state directory.
 const DEFAULT_DIRECTORY: &str = "recordings";
@@ -42,8 +45,7 @@ struct Names {
     running: BTreeSet<u64>,
     /// The number of the last recording, so that none is used again.
     last: u64,
-    /// The device of the file system that the directory's file system is mounted on, once it is known.
-    below: Option<u64>,
+    mount: Mount,
     /// The clock by which recordings are told.
     clock: ClockSetting,
     /// Whether it was set, and some recordings could not be named by it yet.
@@ -99,7 +101,7 @@ impl Library {
         let names = Names {
             running: BTreeSet::new(),
             last: 0,
-            below: None,
+            mount: Mount::default(),
             clock: ClockSetting::now(),
             is_outdated: false,
             begun: BTreeMap::new(),
@@ -252,11 +254,9 @@ impl Library {
         cause: RecordingCause,
     ) -> anyhow::Result<(RecordingName, File)> {
         let mut names = self.0.names.lock();
-        self.check_mounted(&names)?;
+        names.mount.check(self.0.store.directory()?)?;
         let directory = self.0.store.create()?;
-        if names.below.is_none() {
-            names.below = mounted_on(directory).with_context(|| format!("read {}", directory.display()))?;
-        }
+        names.mount.learn(directory)?;
         let known: BTreeSet<u64> = self.names()?.into_iter().map(|(_, name)| name.number).collect();
         names.begun.retain(|number, _| known.contains(number));
         let number = known.last().copied().unwrap_or(0).max(names.last).saturating_add(1);
@@ -297,45 +297,6 @@ impl Library {
         }
     }
 
-    /// Ends the recordings that a crash has left, and deletes pictures without a recording.
-    pub fn recover(&self) {
-        let Ok(listed) = self.list() else { return };
-        for recording in listed.iter().filter(|recording| recording.name.length.is_none() && !recording.is_running) {
-            let number = recording.name.number;
-            match self.recover_one(number) {
-                Ok(Some(length)) => {
-                    tracing::info!("recording {number} was not ended; it has {:.1} s", length.as_secs_f64());
-                }
-                Ok(None) => tracing::info!("recording {number} was not begun when porthole ended; it is deleted"),
-                Err(error) => tracing::warn!("recording {number} was not ended, and cannot be now: {error:#}"),
-            }
-        }
-        let numbers: BTreeSet<u64> = listed.iter().map(|recording| recording.name.number).collect();
-        let Ok(entries) = self.0.store.directory().and_then(|directory| Ok(fs::read_dir(directory)?)) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let number = path.file_name().and_then(OsStr::to_str).and_then(name::parse_picture);
-            if number.is_some_and(|number| !numbers.contains(&number)) {
-                let _ = fs::remove_file(path);
-            }
-        }
-    }
-
-    /// The length of a recording that is whole now; `None` if there was nothing in it.
-    fn recover_one(&self, number: u64) -> anyhow::Result<Option<Duration>> {
-        let (path, _) = self.find(number)?;
-        let shown = || path.display().to_string();
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).with_context(shown)?;
-        let found = mp4::scan(&mut file).with_context(shown)?.filter(|(_, index)| !index.is_empty());
-        let Some((header, index)) = found else {
-            self.abandon(number, true);
-            return Ok(None);
-        };
-        file.set_len(index.bytes()).with_context(shown)?;
-        seal(&file, &header, &index).with_context(shown)?;
-        self.finish(number, index.length())?;
-        Ok(Some(index.length()))
-    }
-
     /// Bytes that are free on the file system of the directory.
     ///
     /// # Errors
@@ -353,20 +314,7 @@ impl Library {
     ///
     /// When another one is, or none.
     pub fn check_file(&self, file: &File) -> anyhow::Result<()> {
-        let directory = self.0.store.directory()?;
-        let shown = || format!("read {}", directory.display());
-        let (own, current) = (file.metadata().with_context(shown)?, fs::metadata(directory).with_context(shown)?);
-        anyhow::ensure!(own.dev() == current.dev(), "{}", not_mounted(directory));
-        Ok(())
-    }
-
-    /// Checks that recordings would not go to the file system below, where the card is not mounted.
-    fn check_mounted(&self, names: &Names) -> anyhow::Result<()> {
-        let directory = self.0.store.directory()?;
-        let nearest = directory.ancestors().find_map(|path| fs::metadata(path).ok());
-        let is_below = names.below.is_some() && nearest.map(|found| found.dev()) == names.below;
-        anyhow::ensure!(!is_below, "{}", not_mounted(directory));
-        Ok(())
+        mount::check_file(file, self.0.store.directory()?)
     }
 
     /// The path and the name of each recording.
@@ -391,27 +339,6 @@ impl Library {
     }
 }
 
-/// Ends a file whose fragments are written: its length and its index go into the header. It can be played at every moment.
-///
-/// # Errors
-///
-/// When it cannot be written.
-pub fn seal(file: &File, header: &FileHeader, index: &FileIndex) -> io::Result<()> {
-    /// Length and type of a box.
-    const BOX_HEAD: usize = 8;
-    file.sync_data()?;
-    if let Some(block) = index.block() {
-        let (head, content) = block.split_at(BOX_HEAD);
-        file.write_all_at(content, header.index_at + BOX_HEAD as u64)?;
-        file.write_all_at(&index.length_field(), header.length_at)?;
-        file.sync_data()?;
-        // Only this makes it an index.
-        file.write_all_at(head, header.index_at)?;
-        file.sync_data()?;
-    }
-    Ok(())
-}
-
 /// Writes when a file starts, in seconds since the Unix epoch, where some players look for it.
 fn date(path: &Path, start: i64) -> io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
@@ -426,20 +353,10 @@ fn rename(path: &Path, name: &RecordingName) -> anyhow::Result<()> {
     fs::rename(path, &new).with_context(|| format!("rename {} to {}", path.display(), new.display()))
 }
 
-/// The device of the file system that a directory's own file system is mounted on; `None` for that of the root.
-fn mounted_on(directory: &Path) -> io::Result<Option<u64>> {
-    let directory = directory.canonicalize()?;
-    let own = fs::metadata(&directory)?.dev();
-    let devices = directory.ancestors().skip(1).filter_map(|path| Some(fs::metadata(path).ok()?.dev()));
-    Ok(devices.into_iter().find(|device| *device != own))
-}
-
-fn not_mounted(directory: &Path) -> String {
-    format!("{}: its file system is no longer mounted; mount it again", directory.display())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn library() -> (tempfile::TempDir, Library) {
@@ -575,16 +492,12 @@ mod tests {
     }
 
     #[test]
-    fn the_file_system_below_a_mount_is_told_from_it() {
-        let root = fs::metadata("/").unwrap().dev();
-        assert_eq!(mounted_on(Path::new("/")).unwrap(), None);
-        let below_proc = mounted_on(Path::new("/proc/self")).unwrap();
-        assert_eq!(below_proc, Some(root));
+    fn nothing_is_recorded_below_the_mount() {
         let (folder, library) = library();
         let (_, file) = library.create("door", SystemTime::now(), RecordingCause::Manual).unwrap();
         library.check_file(&file).unwrap();
         let own = fs::metadata(folder.path()).unwrap().dev();
-        library.0.names.lock().below = Some(own);
+        library.0.names.lock().mount = Mount::on(own);
         let refused = library.create("door", SystemTime::now(), RecordingCause::Manual).unwrap_err().to_string();
         assert!(refused.ends_with("/a/b: its file system is no longer mounted; mount it again"), "{refused}");
         let elsewhere = File::open("/proc/self/stat").unwrap();
