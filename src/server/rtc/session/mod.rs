@@ -33,6 +33,7 @@ pub mod switcher;
 pub mod talk_receiver;
 pub mod transfer_pacer;
 mod viewer_estimate;
+mod viewer_media;
 pub mod whep_answer;
 
 use std::net::IpAddr;
@@ -64,10 +65,9 @@ use keyframe_budget::KeyframeBudget;
 use media_sender::MediaSender;
 pub use party::Party;
 use rtp_sender::{RtpStream, VideoSender};
-use screen::ScreenReceiver;
 use send_loop::Media;
 use switcher::CameraSwitcher;
-use talk_receiver::TalkReceiver;
+use viewer_media::ViewerMedia;
 
 /// From the answer to the connection. A browser gives up on ICE after about 15 s; this is longer, so that the browser
 /// decides.
@@ -158,10 +158,8 @@ impl Session {
                 sender.demand(now),
                 self.metrics.clone(),
             );
-            let seat = self.seat.take().map(Arc::new);
-            let screen = seat.clone().zip(self.offer.screen).map(|(seat, format)| ScreenReceiver::new(seat, format));
-            let talk = seat.zip(self.offer.talk).map(|(seat, format)| TalkReceiver::new(seat, format));
-            let media = Media { sender, switcher, sounds, talk, screen };
+            let received = ViewerMedia::new(self.seat.take().map(Arc::new), &self.offer);
+            let media = Media { sender, switcher, sounds, received };
             self.run_connected(&mut connection, media, channels, demand).await;
         }
         connection.close();

@@ -25,9 +25,8 @@ use super::media_sender::MediaSender;
 use super::packets::Packets;
 use super::rendition_choice::RenditionChoice;
 use super::rtcp::Feedback;
-use super::screen::ScreenReceiver;
 use super::switcher::{CameraSwitcher, SwitchError, SwitchEvent, SwitchStart};
-use super::talk_receiver::TalkReceiver;
+use super::viewer_media::ViewerMedia;
 use crate::media::{AudioPacket, EncodedFrame, Timestamp};
 use crate::server::sessions::{EndReason, Preferences};
 use crate::util::broadcast::Broadcast;
@@ -81,10 +80,8 @@ pub(super) struct Media {
     pub(super) switcher: CameraSwitcher,
     /// The source of the audio, if the viewer has any.
     pub(super) sounds: Option<Broadcast<AudioPacket>>,
-    /// Receives what the viewer says, if it may and can talk.
-    pub(super) talk: Option<TalkReceiver>,
-    /// Receives what the viewer shows meanwhile, if it can.
-    pub(super) screen: Option<ScreenReceiver>,
+    /// What the viewer says and shows.
+    pub(super) received: ViewerMedia,
 }
 
 /// The sending side of a connected session.
@@ -96,8 +93,7 @@ struct SendLoop<'s> {
     /// The source of the audio, if the viewer has any.
     sounds: Option<Broadcast<AudioPacket>>,
     audio: AudioReceiver,
-    talk: Option<TalkReceiver>,
-    screen: Option<ScreenReceiver>,
+    received: ViewerMedia,
     /// The control channels that are served.
     channels: JoinSet<()>,
     preferences: watch::Receiver<Preferences>,
@@ -119,7 +115,7 @@ impl<'s> SendLoop<'s> {
     fn new(session: &'s Session, connection: &'s mut Connection, media: Media, channels: Vec<DataChannel>) -> Self {
         let mut preferences = session.preferences.clone();
         let applied = preferences.borrow_and_update().clone();
-        let Media { mut sender, switcher, sounds, talk, screen } = media;
+        let Media { mut sender, switcher, sounds, received } = media;
         sender.set_limit(applied.limit, Instant::now());
         let audio = AudioReceiver::new(sounds.as_ref().filter(|_| !applied.muted), false);
         let mut this = Self {
@@ -129,8 +125,7 @@ impl<'s> SendLoop<'s> {
             switcher,
             sounds,
             audio,
-            talk,
-            screen,
+            received,
             channels: JoinSet::new(),
             preferences,
             renditions: RenditionChoice::new(applied.quality),
@@ -160,7 +155,7 @@ impl<'s> SendLoop<'s> {
                     Flow::Continue(())
                 }
                 _ = ticks.tick() => {
-                    self.report_talk()?;
+                    self.report_received()?;
                     self.tick(Instant::now())
                 }
                 changed = self.preferences.changed() => match changed {
@@ -200,26 +195,14 @@ impl<'s> SendLoop<'s> {
 
     /// Handles what the viewer says or shows.
     fn handle_rtp(&mut self, packet: &Bytes) -> anyhow::Result<()> {
-        let (now, ssrc) = (Timestamp::now(), self.sender.video_ssrc());
-        if let Some(screen) = self.screen.as_mut().filter(|screen| screen.takes(packet)) {
-            let requests = screen.handle(packet, now, ssrc)?;
-            return self.send_rtcp(&requests);
-        }
-        if let Some(talk) = &mut self.talk {
-            talk.handle(packet, now);
-        }
-        Ok(())
+        let requests = self.received.handle(packet, self.sender.video_ssrc())?;
+        self.send_rtcp(&requests)
     }
 
     /// Reports to a viewer who talks what was lost of it.
-    fn report_talk(&mut self) -> anyhow::Result<()> {
-        let Some(talk) = &mut self.talk else { return Ok(()) };
-        talk.note_refused(self.connection.take_refused_media());
-        let now = Timestamp::now();
-        let mut reports = Vec::from_iter(talk.report(self.session.sources.audio.ssrc, now)?);
-        if let Some(screen) = &mut self.screen {
-            reports.extend(screen.report(self.sender.video_ssrc(), now)?);
-        }
+    fn report_received(&mut self) -> anyhow::Result<()> {
+        self.received.note_refused(self.connection.take_refused_media());
+        let reports = self.received.report([self.session.sources.audio.ssrc, self.sender.video_ssrc()])?;
         self.send_rtcp(&reports)
     }
 
@@ -273,9 +256,7 @@ impl<'s> SendLoop<'s> {
         let feedback = Feedback::read(compound, self.sender.video_ssrc(), Timestamp::now());
         feedback.count(&self.session.metrics);
         if let Some(report) = feedback.sender_report {
-            let arrived = Timestamp::now();
-            self.talk.iter_mut().for_each(|talk| talk.note_sender_report(report, arrived));
-            self.screen.iter_mut().for_each(|screen| screen.note_sender_report(report, arrived));
+            self.received.note_sender_report(report);
         }
         let now = Instant::now();
         if feedback.key_requests > 0 {
