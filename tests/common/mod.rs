@@ -160,6 +160,11 @@ impl Porthole {
 
     /// The sum of all series of a metric; `name` may have the labels of one series.
     pub async fn metric(&self, name: &str) -> Result<f64> {
+        self.known_metric(name).await?.with_context(|| format!("no metric {name}"))
+    }
+
+    /// The same; none while there is no such metric, which with labels is there from its first count on.
+    async fn known_metric(&self, name: &str) -> Result<Option<f64>> {
         let metrics = self.page("metrics").await?;
         let series = metrics.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
@@ -168,11 +173,8 @@ impl Porthole {
             value?.parse::<f64>().ok()
         });
         let values: Vec<f64> = series.collect();
-        // A series with labels is there from its first count on.
-        if values.is_empty() && !name.contains('{') && !metrics.contains(name.trim_end_matches("_total")) {
-            bail!("no metric {name} in\n{metrics}");
-        }
-        Ok(values.iter().sum())
+        let known = !values.is_empty() || name.contains('{') || metrics.contains(name.trim_end_matches("_total"));
+        Ok(known.then(|| values.iter().sum()))
     }
 
     /// Waits until the status satisfies a condition.
@@ -198,12 +200,12 @@ impl Porthole {
     pub async fn until_metric(&self, name: &str, met: impl Fn(f64) -> bool) -> Result<f64> {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let value = self.metric(name).await?;
-            if met(value) {
+            let value = self.known_metric(name).await?;
+            if let Some(value) = value.filter(|value| met(*value)) {
                 return Ok(value);
             }
             if Instant::now() > deadline {
-                bail!("{name} stayed at {value} for {LIMIT:?}");
+                bail!("{name} stayed at {value:?} for {LIMIT:?}");
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
