@@ -32,6 +32,9 @@ const VIEWERS: [usize; 4] = [1, 2, 10, 50];
 /// Joins and leaves while another viewer watches.
 const JOINS: usize = 1_000;
 
+/// Those of them after which what a second viewer needs, such as the encoder's second layer, is there.
+const FIRST_JOINS: usize = 10;
+
 /// Measures and adds the rows.
 pub async fn measure(table: &mut Table) -> Result<()> {
     let most = VIEWERS.into_iter().max().unwrap_or(0) + 1;
@@ -50,8 +53,10 @@ pub async fn measure(table: &mut Table) -> Result<()> {
         tokio::time::sleep(SETTLE).await;
         all.push(read(&porthole, &format!("idle after viewers: {count}"))?);
     }
-    let [before, after] = churn(&porthole).await?;
-    for Memory { when, rss, pss, private } in all.iter().chain([&before, &after]) {
+    let joins = churn(&porthole).await?;
+    let [before, first, after] = joins.each_ref().map(|memory| memory.rss);
+    all.extend(joins);
+    for Memory { when, rss, pss, private } in &all {
         let aim = if *when == "viewers: 50" { "RSS 57 MiB (60 MB)" } else { "" };
         let figure = format!("RSS **{rss:.1} MiB**, PSS {pss:.1} MiB, private {private:.1} MiB");
         table.row(format!("f. Memory, {when}"), figure, aim);
@@ -63,27 +68,34 @@ pub async fn measure(table: &mut Table) -> Result<()> {
         let aim = if fewer > 1 { "0.4 MB" } else { "" };
         table.row(format!("f. Each further viewer from {fewer} to {count}"), format!("**{each:.2} MB**"), aim);
     }
-    let grown = (after.rss / before.rss - 1.0) * 100.0;
-    table.row(format!("f. RSS after {JOINS} joins and leaves"), format!("**{grown:+.1} %**"), "+5 %");
-    all.extend([before, after]);
+    let grown = |from: f64, to: f64| format!("**{:+.1} %**", (to / from - 1.0) * 100.0);
+    table.row(format!("f. RSS after the first {FIRST_JOINS} joins and leaves"), grown(before, first), "");
+    table.row(format!("f. RSS after {JOINS}, from those on"), grown(first, after), "+5 %");
     table.raw("memory", all)
 }
 
-/// Memory with one viewer, before and after others join and leave.
-async fn churn(porthole: &Porthole) -> Result<[Memory; 2]> {
+/// Memory with one viewer, before others join and leave, after the first of them, and after all.
+async fn churn(porthole: &Porthole) -> Result<[Memory; 3]> {
     let watching = Viewers::start(&porthole.base, 1)?;
     tokio::time::sleep(SETTLE).await;
     let before = read(porthole, "a viewer, before others come and go")?;
+    come_and_go(porthole, FIRST_JOINS).await?;
+    let first = read(porthole, &format!("a viewer, after {FIRST_JOINS} came and went"))?;
+    come_and_go(porthole, JOINS - FIRST_JOINS).await?;
+    let after = read(porthole, &format!("a viewer, after {JOINS} came and went"))?;
+    watching.leave()?;
+    Ok([before, first, after])
+}
+
+async fn come_and_go(porthole: &Porthole, joins: usize) -> Result<()> {
     let options = Options { decode: false, ..Options::new(&porthole.base) };
-    for _ in 0..JOINS {
+    for _ in 0..joins {
         let mut viewer = Viewer::connect(&options).await?;
         viewer.frame(LIMIT).await?;
         viewer.leave().await?;
     }
     tokio::time::sleep(SETTLE).await;
-    let after = read(porthole, "a viewer, after others came and went")?;
-    watching.leave()?;
-    Ok([before, after])
+    Ok(())
 }
 
 fn read(porthole: &Porthole, when: &str) -> Result<Memory> {
