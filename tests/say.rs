@@ -86,8 +86,9 @@ async fn each_format_is_heard_as_it_is() -> Result<()> {
         let path = file(board.folder.path(), name, &sound, options)?;
         let length = announce(&board, &path).await?;
         ensure!((length - 3.0).abs() < 0.01, "{name}: {length} s");
-        let status = board.porthole.status().await?;
-        ensure!(status["speaker"]["talker"] == "operator" && status["speaker"]["state"] == "live", "{status:#}");
+        let playing =
+            |status: &Value| status["speaker"]["talker"] == "operator" && status["speaker"]["state"] == "live";
+        board.porthole.until_status("it is playing", playing).await?;
         board.porthole.until_status("it has ended", |status| status["speaker"]["talker"].is_null()).await?;
         until_quiet(&board).await?;
         let heard = board.heard()?;
