@@ -25,7 +25,7 @@ else
 scenarios := @echo "==> emulated board: SKIPPED: it runs amd64 programs, which are built only on an amd64 machine"; :
 endif
 
-.PHONY: help run test bench bench-peers bench-network soak recordings fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
+.PHONY: help run test bench bench-peers bench-network bench-card soak recordings fuzz cross deb pi players board board-quick fmt fmt-check lint doc page network unit build setup-run setup-test
 .NOTPARALLEL:
 
 help: ## shows this list
@@ -51,6 +51,10 @@ bench-peers: setup-test ## measures other servers beside porthole, where they ar
 	cargo build --release --locked --bin porthole --example fake_camera
 	PORTHOLE=$(target_dir)/release/porthole benches/peers/run --output $(target_dir)/bench \
 		--fake $(target_dir)/release/examples/libfake_camera.so $(ARGS)
+
+bench-card: setup-test ## measures what a recording writes to its card, as root: seven minutes
+	cargo build --release --locked --bin porthole
+	benches/card/run --porthole $(target_dir)/release/porthole $(ARGS)
 
 # How long the soak takes; below a quarter of an hour it is a try that judges no growth.
 HOURS ?= 8
