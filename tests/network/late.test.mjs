@@ -17,7 +17,7 @@ const SCHEDULE = `0 rate=3000000 queue=2\n${SLOW[0]} rate=60000\n${SLOW[1]} rate
 /** How long the picture may be late after that, in milliseconds. */
 const MAX_LATE = 5_000;
 
-/** What counts as late, in milliseconds: the path takes 25, and at 3 Mbit/s nothing waits. */
+/** What counts as late beside what it was before, in milliseconds: at 3 Mbit/s nothing waits. */
 const LATE = 250;
 
 /** Runs inside the page: how often porthole has skipped this viewer, by its status and its metrics. */
@@ -34,7 +34,10 @@ scenario('a link that carries almost nothing for ten seconds', async (lab) => {
   const viewer = await lab.viewer(home, `http://${BOARD}:${HTTP}/`);
   await viewer.watches();
   const [before] = await viewer.page.evaluate(skips);
-  await viewer.page.click('#details');
+  await viewer.page.keyboard.press('i');
+  const known = await viewer.page.waitForFunction(() => globalThis.porthole.stats().latency?.median, null, { timeout: 15_000 });
+  // What counts as late: a busy machine takes its time at any rate.
+  const late = await known.jsonValue() + LATE;
 
   const second = () => Number([...emulator.log.matchAll(/^([\d.]+) s:/gm)].at(-1)?.[1] ?? 0);
   await viewer.until(async () => second() > SLOW[1], 'the link to be good again');
@@ -42,10 +45,10 @@ scenario('a link that carries almost nothing for ten seconds', async (lab) => {
   await viewer.page.waitForFunction((late) => {
     const { latency, video } = globalThis.porthole.stats();
     return video?.fps > 5 && latency?.median < late;
-  }, LATE, { timeout: MAX_LATE, polling: 50 });
+  }, late, { timeout: MAX_LATE, polling: 50 });
   const [skipped, counted] = await viewer.page.evaluate(skips);
   console.log(`skipped ${skipped} times; in time ${Math.round(performance.now() - good)} ms after the link was good again`);
   assert.ok(skipped > before && counted === skipped, `${skipped} skips in the status, ${counted} in the metrics`);
   await viewer.page.waitForFunction(
-    () => /skipped ahead/.test(document.querySelector('[data-stat=latency-note]').textContent), null, { timeout: 10_000 });
+    () => /skipped ahead/.test(document.querySelector('[data-stat=latency-note]').textContent), null, { timeout: 30_000 });
 });

@@ -90,12 +90,16 @@ export class Viewer {
       return code !== null && code.captured > since;
     }, since, DEADLINE);
     const shown = performance.timeOrigin + performance.now();
-    const { frames } = await this.page.evaluate(() => blockCode.collect(document.querySelector('video'), 500));
-    const numbers = frames.map(({ frame }) => frame);
-    const distinct = [...new Set(numbers)];
-    // Chromium may show a frame twice. The numbers wrap after four years.
-    assert.ok(distinct.length >= 3 && numbers.every((number, at) => at === 0 || number >= numbers[at - 1]),
-      `the frames do not advance: ${numbers}`);
+    const deadline = performance.now() + DEADLINE.timeout;
+    let numbers;
+    do {
+      assert.ok(performance.now() < deadline, `the frames do not advance: ${numbers}`);
+      const { frames } = await this.page.evaluate(() => blockCode.collect(document.querySelector('video'), 500));
+      numbers = frames.map(({ frame }) => frame);
+      // Chromium may show a frame twice. The numbers wrap after four years.
+      assert.ok(numbers.every((number, at) => at === 0 || number >= numbers[at - 1]), `the frames go back: ${numbers}`);
+      // A browser that was held up for half a second has shown two.
+    } while (new Set(numbers).size < 3);
     return { shown };
   }
 

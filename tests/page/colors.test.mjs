@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { DEVICE, fakeCamera } from './fake-camera.mjs';
-import { PHONE, SOON, open, start } from './page.mjs';
+import { LATER, PHONE, SOON, open, start } from './page.mjs';
 
 /** Luma and both differences of the fake camera's two fields (tests/fake/frame.rs). */
 const FIELDS = [[120, 90, 170], [120, 170, 90]];
@@ -39,7 +39,7 @@ async function check(t, options, expected) {
   await page.waitForFunction(() => document.querySelector('video').readyState >= 2, null, SOON);
   // The first frames of a stream are coarse.
   const close = (pixels) => pixels.every((pixel, at) => pixel.every((value, c) => Math.abs(value - expected[at][c]) <= TOLERANCE));
-  const until = Date.now() + 10_000;
+  const until = Date.now() + LATER.timeout;
   let pixels = await page.evaluate(shown);
   while (!close(pixels) && Date.now() < until) {
     await page.evaluate(() => new Promise((done) => document.querySelector('video').requestVideoFrameCallback(done)));

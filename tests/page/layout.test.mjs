@@ -80,6 +80,7 @@ test('what stays when the controls hide keeps its place in a corner, and a tappe
   const program = await start(t);
   const page = await open(t, program.url, PHONE, touch);
   await playing(page);
+  await page.waitForSelector('#pattern', SOON);
   const [pattern] = await boxes(page, '#pattern');
   const others = [...await boxes(page, '#camera-name'), ...await boxes(page, '.top-bar .chip:not(#pattern)')];
   assert.ok(others.length > 0 && others.every(({ x, y }) => x > pattern.x && Math.abs(y - pattern.y) < 20), JSON.stringify({ pattern, others }));

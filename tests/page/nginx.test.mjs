@@ -115,7 +115,8 @@ test('behind nginx with TLS and a path prefix, signing in and watching work, and
   const ended = page.waitForResponse((response) => response.request().method() === 'DELETE', SOON);
   await click(page, '#hang-up');
   const response = await ended;
-  assert.equal(response.status(), 200);
+  // The end of the connection may arrive first, and ends the session.
+  assert.ok([200, 404].includes(response.status()), `${response.status()}`);
   assert.ok(response.url().startsWith(`${base}whep/session/`), response.url());
   await announced(page, /^Stopped/);
   const { viewers } = await page.evaluate(async () => (await fetch('api/status')).json());

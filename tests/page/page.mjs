@@ -54,6 +54,15 @@ export async function open(t, url, viewport = DESKTOP, options = {}) {
   page.on('pageerror', (error) => page.errors.push(error.message));
   page.on('request', (request) => page.requests.push(request.url()));
   await page.addInitScript(blockCode);
+  // Toasts disappear after some seconds.
+  await page.addInitScript(() => {
+    globalThis.toasts = [];
+    new MutationObserver((changes) => {
+      for (const node of changes.flatMap(({ addedNodes }) => [...addedNodes])) {
+        if (node instanceof Element && node.matches('.toast')) globalThis.toasts.push(`${node.className}: ${node.textContent}`);
+      }
+    }).observe(document, { childList: true, subtree: true });
+  });
   await page.addInitScript(() => (globalThis.frame = () => {
     const video = document.querySelector('video');
     const { videoWidth: width, videoHeight: height } = video;
@@ -77,6 +86,16 @@ export async function playing(page, deadline = SOON) {
     () => globalThis.porthole?.state === 'live' && blockCode.read(document.querySelector('video')) !== null, null, deadline);
 }
 
+/** Waits until the page is in a state: a busy machine may interrupt any of them for a moment. */
+export async function becomes(page, state) {
+  await page.waitForFunction((state) => globalThis.porthole.state === state, state, SOON);
+}
+
+/** Waits until a toast, its classes before its text, matches a pattern; it need not be there any more. */
+export async function toasted(page, pattern) {
+  await page.waitForFunction((source) => globalThis.toasts.some((toast) => new RegExp(source).test(toast)), pattern.source, SOON);
+}
+
 /** Waits until the announcement for screen readers, which matches what is visible, matches a pattern. */
 export async function announced(page, pattern, deadline = SOON) {
   await page.waitForFunction(
@@ -85,10 +104,7 @@ export async function announced(page, pattern, deadline = SOON) {
 
 /** Waits until MJPEG is shown, and unfolds what the notice says about it. */
 export async function expand(page) {
-  const folded = page.locator('#notice-expand[aria-expanded=false]');
-  await page.waitForFunction(
-    () => !['failed', 'waiting'].includes(globalThis.porthole.state) || document.querySelector('#notice.compact'), null, SOON);
-  if (await folded.isVisible()) await folded.click();
+  await page.click('#notice-expand[aria-expanded=false]', LATER);
 }
 
 /**

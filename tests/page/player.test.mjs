@@ -68,7 +68,8 @@ test('the npm package @eyevinn/webrtc-player plays, and unloading it frees the s
 
   const left = page.waitForResponse((response) => response.request().method() === 'DELETE', SOON);
   await page.evaluate(() => globalThis.player.unload());
-  assert.equal((await left).status(), 200);
+  // The end of the connection may arrive first, and ends the session.
+  assert.ok([200, 404].includes((await left).status()));
   assert.equal((await program.status()).viewers, 0);
 });
 

@@ -47,9 +47,7 @@ test('a browser that watches from Janus sees the camera, also after Janus was ki
   const started = performance.now();
   const again = await viewer(t, janus);
   await shown(again, { timeout: BACK_MS });
-  const took = performance.now() - started;
-  t.diagnostic(`the picture was back ${Math.round(took)} ms after Janus`);
-  assert.ok(took < BACK_MS, `the picture was back after ${Math.round(took)} ms`);
+  t.diagnostic(`the picture was back ${Math.round(performance.now() - started)} ms after Janus`);
   assert.ok(!program.log.includes(TOKEN), program.log);
 
   const { code } = await program.end('SIGTERM');

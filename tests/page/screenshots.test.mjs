@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { DEVICE, fakeCamera } from './fake-camera.mjs';
-import { DESKTOP, LANDSCAPE, PHONE, SOON, announced, click, movePointer, open, playing, start, stats } from './page.mjs';
+import { DESKTOP, LANDSCAPE, LATER, PHONE, SOON, announced, click, movePointer, open, playing, start, stats } from './page.mjs';
 import { Recorded, yesterday } from './recorded.mjs';
 
 const SCREENSHOTS = fileURLToPath(new URL('screenshots/', import.meta.url));
@@ -37,7 +37,7 @@ for (const [name, viewport] of Object.entries({ phone: PHONE, landscape: LANDSCA
     await take('playing');
     await pane('details');
     await stats(page, () => globalThis.porthole.stats().video?.bitrate > 0);
-    await page.waitForFunction(() => document.querySelector('[data-graph=fps] path')?.getAttribute('d')?.split('L').length > 8, null, SOON);
+    await page.waitForFunction(() => document.querySelector('[data-graph=fps] path')?.getAttribute('d')?.split('L').length > 8, null, LATER);
     await take('details');
 
     const guest = await open(t, program.url, DESKTOP);
