@@ -125,12 +125,14 @@ const RTSP: [&str; 5] = [
 ];
 
 /// Operations of `datagrams::stun`: a check that nominates its path, its repetition from elsewhere, one with the viewer's role,
-/// a datagram of a stranger.
-const STUN: [&[u8]; 4] = [
+/// a datagram of a stranger, and one of a handshake, after which time passes.
+const STUN: [&[u8]; 5] = [
     b"\x01\0\x01a\x03\0\x06\x0dserver:client\0\x24\x04nice\0\x25\0\xff\xff",
     b"\x01\0\x01a\x02\0\x06\x0dserver:client\0\x25\0\x11\0\x01b\x02\0\x06\x0dserver:client\0\x25\0\x07\x0f",
     b"\x11\0\x01c\x02\0\x06\x0dserver:client\x80\x29\x0812345678\x03\x01\x01\x01d\x01\0\x20\x08\0\x01\x13\x88abcd",
     b"\0\x14\0\x01\0\0\x21\x12\xa4\x42ABCDEFGHIJKL\x03\x0f\x1f",
+    b"405678\x03\x01`\x0d\0\x10\x17\0\0\0\xfe\xff\0\
+        \0\0\0\0\0\0\0\0\x06\0\xbf\x08\x09\0\0\0\0\x08\0\0\0\xf7\x03\x01`\x0d\0\x03r\x0f\xff\xff",
 ];
 
 /// Operations of `datagrams::dtls`, one for each datagram of the viewer.

@@ -125,6 +125,12 @@ impl IceAgent {
         self.selected.as_ref().map(|selected| selected.address)
     }
 
+    /// Whether a check of the viewer, or the answer to one of ours, has come from `from`.
+    pub fn has_heard(&self, from: SocketAddr) -> bool {
+        let mut pairs = [Some(&self.current), self.former.as_ref()].into_iter().flatten().flat_map(|of| &of.pairs);
+        pairs.any(|pair| pair.address == from && pair.last_received.is_some())
+    }
+
     /// Whether the viewer is no longer heard.
     pub fn is_failed(&self) -> bool {
         self.failed

@@ -212,6 +212,10 @@ impl Peer {
                     self.dtls.start(now);
                 }
             }
+            // The answers go there, and only whoever was heard there has agreed to get any (RFC 7675 section 5).
+            Protocol::Dtls if self.ice.selected().is_none() && !self.ice.has_heard(from) => {
+                tracing::debug!("DTLS from {from} ignored: no connectivity check has come from there");
+            }
             Protocol::Dtls => {
                 self.dtls_from = Some(from);
                 for event in self.dtls.handle(datagram.into(), now) {
@@ -351,3 +355,6 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
