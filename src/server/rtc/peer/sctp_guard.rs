@@ -66,8 +66,9 @@ pub enum SctpViolation {
 /// What one session's association may still send.
 #[derive(Debug)]
 pub struct SctpGuard {
-    /// The initiate tag of the viewer's association; another one would have a window of its own.
-    tag: Option<u32>,
+    /// The initiate tag of the viewer's association and its first sequence number: those that the library has. Another
+    /// association would have a window of its own, and another first number would make all others far ahead.
+    association: Option<(u32, u32)>,
     /// The last chunk that we acknowledged, with all before it.
     acknowledged: Option<u32>,
     /// The window that we advertised last.
@@ -87,7 +88,7 @@ pub struct SctpGuard {
 impl Default for SctpGuard {
     fn default() -> Self {
         Self {
-            tag: None,
+            association: None,
             acknowledged: None,
             window: WINDOW,
             chunks: 0,
@@ -114,11 +115,8 @@ impl SctpGuard {
                     data += 1;
                     self.check_data(value)?
                 }
-                chunk::INIT => self.check_init(value),
-                chunk::INIT_ACK => {
-                    self.acknowledged = word(value, 12).map(|first| first.wrapping_sub(1));
-                    true
-                }
+                // An end that opens the association too says the same in both (RFC 9260 section 5.2.1), and repeats itself.
+                chunk::INIT | chunk::INIT_ACK => self.check_init(value),
                 chunk::RECONFIG => {
                     self.resets += 1;
                     if self.resets > MAX_RESETS {
@@ -192,18 +190,18 @@ impl SctpGuard {
     }
 
     fn check_init(&mut self, value: &[u8]) -> bool {
-        let (Some(tag), Some(first)) = (word(value, 0), word(value, 12)) else { return false };
-        if *self.tag.get_or_insert(tag) != tag {
+        let Some(said) = word(value, 0).zip(word(value, 12)) else { return false };
+        if *self.association.get_or_insert(said) != said {
             return false;
         }
-        self.acknowledged.get_or_insert(first.wrapping_sub(1));
+        self.acknowledged.get_or_insert(said.1.wrapping_sub(1));
         true
     }
 
-    /// Whether a sequence number is behind or not far ahead of what is acknowledged.
+    /// Whether a sequence number is behind or not far ahead of what is acknowledged. Before there is an association none is.
     fn is_near(&self, tsn: u32) -> bool {
         // Serial number arithmetic (RFC 1982).
-        self.acknowledged.is_none_or(|last| tsn.wrapping_sub(last) as i32 <= MAX_AHEAD as i32)
+        self.acknowledged.is_some_and(|last| tsn.wrapping_sub(last) as i32 <= MAX_AHEAD as i32)
     }
 }
 
@@ -231,6 +229,10 @@ mod tests {
 
     fn init(tag: u32, first: u32) -> Vec<u8> {
         chunk(chunk::INIT, &[tag, 0, 0, first].map(u32::to_be_bytes).concat())
+    }
+
+    fn init_ack(tag: u32, first: u32) -> Vec<u8> {
+        chunk(chunk::INIT_ACK, &[tag, 0, 0, first].map(u32::to_be_bytes).concat())
     }
 
     fn sack(acknowledged: u32, window: u32) -> Vec<u8> {
@@ -343,7 +345,13 @@ mod tests {
         assert_eq!(guard.check(&packet(&[data(100 + MAX_AHEAD, 0, 1)]), now), Ok(false));
         assert_eq!(guard.check(&packet(&[data(99, 0, 1)]), now), Ok(true), "one that is repeated");
         assert_eq!(guard.check(&packet(&[init(1, 100)]), now), Ok(true), "one that is repeated");
-        assert_eq!(guard.check(&packet(&[init(2, 100)]), now), Ok(false));
+        assert_eq!(guard.check(&packet(&[init_ack(1, 100)]), now), Ok(true), "both ends open it");
+        let far = 100 + 2 * MAX_AHEAD;
+        for other in [init(2, 100), init(1, far), init_ack(2, 100), init_ack(1, far), chunk(chunk::INIT_ACK, &[])] {
+            assert_eq!(guard.check(&packet(std::slice::from_ref(&other)), now), Ok(false), "{other:?}");
+            assert_eq!(guard.check(&forward(far), now), Ok(false), "after {other:?}");
+        }
+        assert_eq!(SctpGuard::default().check(&forward(100), now), Ok(false), "there is no association");
     }
 
     #[test]
