@@ -40,8 +40,8 @@ const MAX_STREAMS: usize = 64;
 /// Stream resets in one session: each closed channel needs one, and the library keeps those that are not due yet.
 const MAX_RESETS: usize = 1_024;
 
-/// How far ahead of the last acknowledged chunk a sequence number may be. The library counts up to it one by one.
-const MAX_AHEAD: u32 = 1 << 15;
+/// How far from the last acknowledged chunk a sequence number may be. The library counts up to it one by one.
+const MAX_DISTANCE: u32 = 1 << 15;
 
 /// Why a session ends: no viewer that keeps to the protocol does this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -198,10 +198,11 @@ impl SctpGuard {
         true
     }
 
-    /// Whether a sequence number is behind or not far ahead of what is acknowledged. Before there is an association none is.
+    /// Whether a sequence number is not far from what is acknowledged; before there is an association none is near. What is far
+    /// behind that may be far ahead of what the library has and we have not acknowledged yet, and no viewer repeats it.
     fn is_near(&self, tsn: u32) -> bool {
         // Serial number arithmetic (RFC 1982).
-        self.acknowledged.is_some_and(|last| tsn.wrapping_sub(last) as i32 <= MAX_AHEAD as i32)
+        self.acknowledged.is_some_and(|last| (tsn.wrapping_sub(last) as i32).unsigned_abs() <= MAX_DISTANCE)
     }
 }
 
@@ -337,16 +338,19 @@ mod tests {
     }
 
     #[test]
-    fn sequence_numbers_far_ahead_and_further_associations_are_dropped() {
+    fn sequence_numbers_far_away_and_further_associations_are_dropped() {
         let (mut guard, now) = connected();
         let forward = |tsn: u32| packet(&[chunk(chunk::FORWARD_TSN, &tsn.to_be_bytes())]);
-        assert_eq!(guard.check(&forward(99 + MAX_AHEAD), now), Ok(true));
-        assert_eq!(guard.check(&forward(100 + MAX_AHEAD), now), Ok(false));
-        assert_eq!(guard.check(&packet(&[data(100 + MAX_AHEAD, 0, 1)]), now), Ok(false));
+        assert_eq!(guard.check(&forward(99 + MAX_DISTANCE), now), Ok(true));
+        assert_eq!(guard.check(&forward(100 + MAX_DISTANCE), now), Ok(false));
+        assert_eq!(guard.check(&packet(&[data(100 + MAX_DISTANCE, 0, 1)]), now), Ok(false));
         assert_eq!(guard.check(&packet(&[data(99, 0, 1)]), now), Ok(true), "one that is repeated");
+        for far in [98_u32.wrapping_sub(MAX_DISTANCE), 100 + (1 << 31), 99 + (1 << 31)] {
+            assert_eq!(guard.check(&forward(far), now), Ok(false), "{far} is behind, but not of what the library has");
+        }
         assert_eq!(guard.check(&packet(&[init(1, 100)]), now), Ok(true), "one that is repeated");
         assert_eq!(guard.check(&packet(&[init_ack(1, 100)]), now), Ok(true), "both ends open it");
-        let far = 100 + 2 * MAX_AHEAD;
+        let far = 100 + 2 * MAX_DISTANCE;
         for other in [init(2, 100), init(1, far), init_ack(2, 100), init_ack(1, far), chunk(chunk::INIT_ACK, &[])] {
             assert_eq!(guard.check(&packet(std::slice::from_ref(&other)), now), Ok(false), "{other:?}");
             assert_eq!(guard.check(&forward(far), now), Ok(false), "after {other:?}");
