@@ -112,6 +112,7 @@ const NOT_RUN: &[(&str, &[&str])] = &[
             "make bench-peers",
             "make recordings",
             "make soak HOURS=8",
+            "make bench-card",
             "make bench-network",
         ],
     ),

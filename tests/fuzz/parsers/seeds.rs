@@ -144,9 +144,9 @@ const DTLS: [&[u8]; 4] = [
 ];
 
 /// Operations of `datagrams::sctp`: a channel's opening, text on the channel 0, a fragment, acknowledgements, a reset of a
-/// stream, a skipped chunk, a heartbeat, the end, and chunks skipped far ahead, after an answer to no question and after
-/// others.
-const SCTP: [&[u8]; 7] = [
+/// stream, a skipped chunk, a heartbeat, the end, and chunks skipped far ahead, after an answer to no question, after
+/// others, and within an acknowledgement.
+const SCTP: [&[u8]; 8] = [
     b"\x03\0\x03\x1c\0\0\0\0\0\x02\0\0\0\0\0\x32\x03\0\0\0\0\0\0\0\0\x04\0\0abcd\x02\x22",
     b"\x03\0\x03\x11\0\0\0\0\0\0\0\0\0\0\0\x33hello\x03\0\x02\x10\0\0\0\x01\0\0\0\x01\0\0\0\x33frag\x02\x01",
     b"\x03\x03\0\x0c\xff\xff\xff\xff\0\x02\0\0\0\0\0\0\x03\xc0\0\x08\0\0\0\x05\0\0\0\0\xff",
@@ -154,6 +154,7 @@ const SCTP: [&[u8]; 7] = [
     b"\x03\x06\0\0\x03\x07\0\x04\0\0\0\0\x03\x0e\0\0\0\x0cgarbage here",
     b"\x03\x02\0\0\x03\xc0\0\x08\x24\xff\xff\xf8\0\0\x05\0",
     b"\x03\xc0\0\x04\0\0\x03\xc0\x03\xc0\0\x04\x80\0\0\x05",
+    b"\x03\x03\0\x14\xff\x01\0\0\0\0\0\0\0\0\0\0\xc0\0\0\x08\x24\xff\xff\xf8",
 ];
 
 /// Compounds: a report with a key frame request, lost packets, an estimate of the viewer, congestion control feedback with runs

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::sctp_chunks::{chunk, chunks, fits_causes, word};
+use super::sctp_chunks::{chunk, chunks, is_read_whole, word};
 
 /// The receive window: what a viewer may send before we have read it. Two of the longest messages that data channels
 /// carry between all implementations (64 KiB); requests have 16 KiB at most.
@@ -124,11 +124,10 @@ impl SctpGuard {
                     }
                     true
                 }
-                chunk::ABORT | chunk::ERROR => fits_causes(value),
                 chunk::FORWARD_TSN => word(value, 0).is_some_and(|tsn| self.is_near(tsn)),
                 _ => true,
             };
-            if !passes {
+            if !passes || !is_read_whole(kind, value) {
                 return Ok(false);
             }
         }
@@ -262,7 +261,7 @@ mod tests {
             (cause(9), false),
             (cause(u16::MAX), false),
             ([cause(8), cause(9)].concat(), false),
-            (cause(0), true),
+            (cause(0), false),
         ] {
             assert_eq!(error(&causes), Ok(passes), "{causes:?}");
         }
@@ -330,7 +329,8 @@ mod tests {
         }
         assert_eq!(guard.check(&packet(&[data(100, 1, 1)]), now), Err(SctpViolation::Streams));
         let (mut guard, now) = connected();
-        let reset = packet(&[chunk(chunk::RECONFIG, &[0; 20])]);
+        let request = [&[0, 13, 0, 16][..], &[0; 12]].concat();
+        let reset = packet(&[chunk(chunk::RECONFIG, &request)]);
         assert!((0..MAX_RESETS).all(|_| guard.check(&reset, now) == Ok(true)));
         assert_eq!(guard.check(&reset, now), Err(SctpViolation::Resets));
         let (mut guard, now) = connected();
