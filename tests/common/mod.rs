@@ -158,6 +158,15 @@ impl Porthole {
         Ok(value.unwrap_or(0.0))
     }
 
+    /// How many frames were dropped before the encoder, because the machine was too slow.
+    pub async fn not_encoded(&self) -> Result<f64> {
+        let mut frames = 0.0;
+        for place in ["Driver", "Stale", "Replaced"] {
+            frames += self.series(&format!("porthole_frames_dropped_total{{at=\"{place}\"}}")).await?;
+        }
+        Ok(frames)
+    }
+
     /// The sum of all series of a metric; `name` may have the labels of one series.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         self.known_metric(name).await?.with_context(|| format!("no metric {name}"))
@@ -330,10 +339,7 @@ pub fn viewer_process(base: &str, arguments: &[&str]) -> Result<Child> {
 /// be missing.
 pub async fn missing(numbers: &[u32], porthole: &Porthole) -> Result<()> {
     let gaps: u32 = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]).wrapping_sub(1)).sum();
-    let mut not_encoded = 0.0;
-    for place in ["Driver", "Stale", "Replaced"] {
-        not_encoded += porthole.series(&format!("porthole_frames_dropped_total{{at=\"{place}\"}}")).await?;
-    }
+    let not_encoded = porthole.not_encoded().await?;
     anyhow::ensure!(f64::from(gaps) <= not_encoded, "{gaps} frames missing, {not_encoded} not encoded: {numbers:?}");
     Ok(())
 }
