@@ -112,7 +112,9 @@ test('a session whose path breaks continues over another one within seconds', as
   const cut = performance.now();
   await announced(page, /Interrupted/);
   await playing(page, LATER);
-  t.diagnostic(`video resumed ${Math.round(performance.now() - cut)} ms after the cut`);
+  const took = Math.round(performance.now() - cut);
+  t.diagnostic(`video resumed ${took} ms after the cut`);
+  assert.ok(took < 5_000, `${took} ms`);
   // One that is answered late is sent again.
   assert.ok(restarts.length > 0 && restarts.every(({ status }) => status === 200), JSON.stringify(restarts));
   assert.equal(page.requests.filter((url) => url.endsWith('/whep')).length, 1, 'another session was needed');

@@ -74,7 +74,7 @@ test('the details pane shows plausible statistics', async (t) => {
     return plausible && video.width === 640 && video.height === 360
       && video.jitterBuffer !== null && audio.jitterBuffer !== null && current;
   }, LATER);
-  assert.ok(seen.setup.firstFrame > 0, `first frame after ${seen.setup.firstFrame} ms`);
+  assert.ok(seen.setup.firstFrame > 0 && seen.setup.firstFrame < 10_000, `first frame after ${seen.setup.firstFrame} ms`);
 
   await latencyOfTheFrames(page);
 
@@ -165,7 +165,7 @@ test('a program that shuts down notifies the page, which reconnects after the re
   await playing(page);
   const { code, took } = await program.end('SIGTERM');
   assert.equal(code, 0, program.log);
-  t.diagnostic(`it ended after ${took} ms`);
+  assert.ok(took < 2_000, `ended after ${took} ms`);
   await announced(page, /board (ended the stream|has shut down)/);
   await announced(page, /board has shut down/);
   assert.equal(await page.isVisible('#notice-title'), true);
