@@ -24,14 +24,17 @@ pub mod chunk {
 /// Parameter types whose length the library takes from their content (RFC 6525 section 4.4, RFC 4895 section 3.3, RFC 3758
 /// section 3.1).
 mod parameter {
-    pub const RECONFIG_RESPONSE: u16 = 16;
-    pub const REQUESTED_HMAC_ALGORITHM: u16 = 0x8004;
-    pub const FORWARD_TSN_SUPPORTED: u16 = 0xC000;
+    pub const RECONFIG_RESPONSE: usize = 16;
+    pub const REQUESTED_HMAC_ALGORITHM: usize = 0x8004;
+    pub const FORWARD_TSN_SUPPORTED: usize = 0xC000;
 }
 
 /// What precedes the parameters of an INIT and the blocks of a SACK.
 const INIT_LEN: usize = 16;
 const SACK_LEN: usize = 12;
+
+/// The header of a parameter or a cause: type and length.
+const HEADER: usize = 4;
 
 /// The chunks of a packet: type and value. What follows a malformed one is left to the library, which rejects the
 /// packet.
@@ -54,7 +57,7 @@ pub fn is_read_whole(kind: u8, value: &[u8]) -> bool {
             // The library does not read an empty parameter at the end.
             read_parameters(parameters, usize::MAX, HEADER + 1).map(|read| INIT_LEN + read)
         }),
-        chunk::SACK => word(value, 8).map(|counts| SACK_LEN + 4 * ((counts >> 16) + (counts & 0xffff)) as usize),
+        chunk::SACK => halves(value, 8).map(|[gaps, duplicates]| SACK_LEN + 4 * (gaps + duplicates)),
         chunk::HEARTBEAT => read_parameters(value, 1, HEADER),
         chunk::RECONFIG => read_parameters(value, 2, HEADER),
         chunk::ABORT | chunk::ERROR => read_causes(value),
@@ -65,25 +68,20 @@ pub fn is_read_whole(kind: u8, value: &[u8]) -> bool {
     read.is_some_and(|read| read.next_multiple_of(4) == value.len().next_multiple_of(4))
 }
 
-/// The header of a parameter or a cause: type and length.
-const HEADER: usize = 4;
-
 /// The bytes that the library reads of parameters, of which there may be so many; it stops where fewer than `least` bytes are
 /// left. `None` if it would read one otherwise than it says.
 fn read_parameters(parameters: &[u8], most: usize, least: usize) -> Option<usize> {
     let (mut read, mut end) = (0, 0);
     for _ in 0..most {
-        let rest = parameters.get(read..).unwrap_or_default();
-        let Some(header) = rest.first_chunk::<HEADER>().filter(|_| rest.len() >= least) else { break };
-        let kind = u16::from_be_bytes([header[0], header[1]]);
-        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let left = parameters.len().saturating_sub(read);
+        let Some([kind, length]) = halves(parameters, read).filter(|_| left >= least) else { break };
         let as_it_says = match kind {
             parameter::RECONFIG_RESPONSE => length == 12,
             parameter::REQUESTED_HMAC_ALGORITHM => length.is_multiple_of(2),
             parameter::FORWARD_TSN_SUPPORTED => length == HEADER,
             _ => true,
         };
-        if !as_it_says || !(HEADER..=rest.len()).contains(&length) {
+        if !as_it_says || !(HEADER..=left).contains(&length) {
             return None;
         }
         end = read + length;
@@ -96,8 +94,7 @@ fn read_parameters(parameters: &[u8], most: usize, least: usize) -> Option<usize
 /// not end within it, with which the library fails (rtc-sctp 0.21.1, `ErrorCause::unmarshal`), or is shorter than its header.
 fn read_causes(causes: &[u8]) -> Option<usize> {
     let mut read = 0;
-    while let Some(header) = causes.get(read..).and_then(<[u8]>::first_chunk::<HEADER>) {
-        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    while let Some([_, length]) = halves(causes, read) {
         if length < HEADER || read + length > causes.len() {
             return None;
         }
@@ -109,6 +106,11 @@ fn read_causes(causes: &[u8]) -> Option<usize> {
 /// The 32 bits at an offset; `None` beyond the end.
 pub fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// The two numbers of 16 bits each at an offset.
+fn halves(bytes: &[u8], at: usize) -> Option<[usize; 2]> {
+    word(bytes, at).map(|word| [word >> 16, word & 0xffff].map(|half| half as usize))
 }
 
 #[cfg(test)]
