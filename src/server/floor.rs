@@ -338,7 +338,7 @@ impl Seat {
             }
             None => {
                 drop(state);
-                self.drop_packet(TalkDrop::Floor);
+                self.drop_packets(TalkDrop::Floor, 1);
             }
         }
     }
@@ -375,9 +375,9 @@ impl Seat {
         self.floor.0.metrics.count_screen_drop(ScreenDrop::Lost, count);
     }
 
-    /// Counts a packet that is not played.
-    pub fn drop_packet(&self, why: TalkDrop) {
-        self.floor.0.metrics.count_talk_drop(why, 1);
+    /// Counts packets that are not played.
+    pub fn drop_packets(&self, why: TalkDrop, count: u64) {
+        self.floor.0.metrics.count_talk_drop(why, count);
     }
 }
 

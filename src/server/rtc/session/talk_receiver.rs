@@ -45,7 +45,7 @@ impl TalkReceiver {
     /// Handles a decrypted RTP packet that arrived at `arrived`.
     pub fn handle(&mut self, packet: &Bytes, arrived: Timestamp) {
         let Some(TalkRtp { ssrc, packets }) = TalkRtp::read(packet, self.format, arrived) else {
-            return self.seat.drop_packet(TalkDrop::Malformed);
+            return self.seat.drop_packets(TalkDrop::Malformed, 1);
         };
         if let Some(newest) = packets.last() {
             self.reception.note_packet(ssrc, newest.sequence, newest.timestamp, arrived);
@@ -55,7 +55,7 @@ impl TalkReceiver {
 
     /// Counts packets that were more than a viewer may send.
     pub fn note_refused(&self, count: u64) {
-        (0..count).for_each(|_| self.seat.drop_packet(TalkDrop::Rate));
+        self.seat.drop_packets(TalkDrop::Rate, count);
     }
 
     /// Notes a sender report of the viewer.

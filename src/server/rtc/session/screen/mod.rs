@@ -68,7 +68,7 @@ impl ScreenReceiver {
     /// If the library can't write it.
     pub fn handle(&mut self, packet: &Bytes, arrived: Timestamp, ssrc: u32) -> Result<Vec<BytesMut>, Error> {
         let Ok(Packet { header, mut payload }) = Packet::unmarshal(&mut packet.clone()) else {
-            self.seat.drop_packet(TalkDrop::Malformed);
+            self.seat.drop_packets(TalkDrop::Malformed, 1);
             return Ok(Vec::new());
         };
         let mut number = header.sequence_number;
@@ -89,7 +89,7 @@ impl ScreenReceiver {
             if std::mem::take(&mut self.is_shown) {
                 self.restart();
             }
-            self.seat.drop_packet(TalkDrop::Floor);
+            self.seat.drop_packets(TalkDrop::Floor, 1);
             return Ok(Vec::new());
         }
         self.is_shown = true;
