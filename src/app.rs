@@ -1,30 +1,26 @@
 //! Starts all parts in the right order and stops them in reverse. What the parts do does not belong here.
 
 mod initial_status;
+mod media;
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::capture::audio::speaker::Speaker;
-use crate::capture::audio::{DeviceContext, Microphone};
 use crate::capture::{audio, camera};
 use crate::config::Config;
-use crate::device::systemd::{Notifier, ThreadHealth, WatchedThread};
+use crate::device::systemd::Notifier;
 use crate::device::{buttons, hotplug, leds};
-use crate::media::EncodedFrame;
 use crate::model::metrics::Metrics;
 use crate::model::status::StatusPublisher;
-use crate::pipeline::ducking::Ducking;
 use crate::pipeline::motion::MotionHandle;
 use crate::pipeline::privacy;
 use crate::pipeline::privacy::PrivacySwitch;
 use crate::pipeline::recorder;
 use crate::pipeline::recorder::{Library, RateHold, RecorderSource, RecordingMode};
-use crate::pipeline::{self, screen, video};
 use crate::server::auth::Auth;
-use crate::server::dispatch::{CameraHandle, Dispatcher, DispatcherDeps, unix_socket};
+use crate::server::dispatch::{Dispatcher, DispatcherDeps, unix_socket};
 use crate::server::floor::Floor;
 use crate::server::hooks;
 use crate::server::hooks::HookDeps;
@@ -34,12 +30,13 @@ use crate::server::mqtt::MqttDeps;
 use crate::server::photos::Photos;
 use crate::server::publish;
 use crate::server::publish::{PublishDeps, Publishers};
-use crate::server::rtc::{CameraRate, CameraStream, SessionManager, SmallStream};
+use crate::server::rtc::{CameraStream, SessionManager};
 use crate::server::rtsp::{RtspContext, RtspServer};
 use crate::server::sessions::SessionRegistry;
-use crate::util::broadcast::{Broadcast, Demand};
+use crate::util::broadcast::Demand;
 use crate::util::state_dir::StateDir;
 use initial_status::initial_status;
+use media::{MediaDevices, MediaGuards, MediaPipelines};
 
 /// The running program.
 pub struct App {
@@ -61,11 +58,8 @@ pub struct App {
     socket: Option<unix_socket::Guard>,
     leds: Option<leds::Guard>,
     hotplug: Option<hotplug::Guard>,
-    cameras: Vec<video::Guard>,
+    media: MediaGuards,
     motions: Vec<MotionHandle>,
-    microphone: Option<pipeline::audio::Guard>,
-    speaker: Option<pipeline::speaker::Guard>,
-    screen: Option<screen::Guard>,
     notifier: Notifier,
     /// Stops the watchdog task when dropped.
     watchdog: DropGuard,
@@ -87,12 +81,9 @@ impl App {
         photos.remove_leftovers();
         let auth = Auth::open(&config.auth, &store)?;
         let encryption = http::Encryption::open(&config.http.tls, &store)?;
-        let registry = camera::Registry::default();
-        let selectors = registry.selectors(config.cameras.iter().map(|camera| &camera.camera));
-        let patterns: Vec<bool> = selectors.iter().map(camera::CameraSelector::is_pattern).collect();
-        let microphone = Microphone::new(config.audio.clone(), device_context(&config, &patterns, &registry));
-        let mut speaker = Speaker::new(config.speaker.clone(), device_context(&config, &patterns, &registry));
-        let mut status = initial_status(&config, &patterns, &library, microphone.source(), speaker.source());
+        let devices = MediaDevices::new(&config);
+        let registry = devices.registry.clone();
+        let mut status = initial_status(&config, &devices, &library);
         status.privacy = privacy::at_start(&config.privacy, &store);
         status.damaged_files = store.set_aside_files();
         if status.privacy {
@@ -106,42 +97,13 @@ impl App {
         let address = listener.local_addr().context("read the listener's address")?;
 
         let middleware = http::Middleware::new(&config.http, &config.rtc.advertise, auth.clone(), metrics.clone());
-        let ducking = Ducking::default();
-        let (audio, microphone) = if microphone.is_off() {
-            (None, None)
-        } else {
-            let started = pipeline::audio::start(microphone, ducking.clone(), speaker.far_end(), &metrics, &publisher);
-            let (audio, guard) = started.context("start the microphone")?;
-            (Some(audio), Some(guard))
-        };
-        let (heard, speaker) = if speaker.is_off() {
-            (None, None)
-        } else {
-            let started = pipeline::speaker::start(speaker, ducking, &metrics, &publisher);
-            let (heard, guard) = started.context("start the speaker")?;
-            (Some(heard), Some(guard))
-        };
-        let (shown, screen) = screen::start(&config.screen, &metrics, &publisher).context("start the screen")?.unzip();
-        let (mut streams, mut watched) = (Vec::new(), Vec::new());
-        let (mut cameras, mut handles, mut motions) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (camera, selector)) in config.cameras.iter().cloned().zip(selectors).enumerate() {
-            let name = camera.camera.name.clone();
-            let (video::PipelineHandles { frames, profile, bitrate, small, handle, motion, threads }, guard) =
-                video::start(camera, selector, index, &metrics, &publisher)
-                    .with_context(|| format!("start the camera {name}"))?;
-            motions.push(motion);
-            watched.extend(threads.into_iter().map(|thread| watched_thread(thread, [&frames, &small.frames])));
-            handles.push(CameraHandle { name: name.clone(), video: handle });
-            let rate = CameraRate::new(bitrate);
-            let video::SmallRendition { frames: video, bitrate, source } = small;
-            let small = Some(SmallStream { video, rate: CameraRate::new(bitrate), source });
-            streams.push(CameraStream { name, index, video: frames, profile, rate, small, audio: audio.clone() });
-            cameras.push(guard);
-        }
-        let sources =
+        let media = devices.start(&config, &metrics, &publisher)?;
+        let sources = media.sources();
+        let MediaPipelines { streams, handles, motions, audio: _, heard, shown, threads, guards: media } = media;
+        let recorded =
             streams.iter().zip(&motions).map(|(stream, motion)| recorder_source(&config, stream, motion)).collect();
         let (recorder, recorder_guard) =
-            recorder::start(&config.recording, &config.timelapse, library, sources, &metrics, &publisher)
+            recorder::start(&config.recording, &config.timelapse, library, recorded, &metrics, &publisher)
                 .context("start the recorder")?;
         let moving: Vec<_> =
             motions.iter().filter(|motion| motion.is_enabled()).map(|motion| motion.events().clone()).collect();
@@ -153,11 +115,6 @@ impl App {
         };
         let hooks = hooks::start(&config.hooks, &hook_deps, status);
         let sessions = SessionRegistry::new(metrics.clone(), publisher.clone());
-        let videos = streams.iter().map(|stream| stream.video.demand().clone());
-        let sounds = audio.iter().map(|audio| audio.demand().clone());
-        let sounds = sounds.chain(heard.iter().map(|heard| heard.demand().clone()));
-        let pictures = shown.iter().map(|shown| shown.demand().clone());
-        let sources: Vec<Demand> = videos.chain(sounds).chain(pictures).collect();
         let privacy_switch = PrivacySwitch::new(publisher.clone(), sources.clone(), store.clone());
         let floor = Floor::new(config.floor.clone(), heard, shown, publisher.clone(), metrics.clone());
         let switches = publish::switches(&config.publish);
@@ -220,7 +177,7 @@ impl App {
         if let Err(error) = auth.watch() {
             tracing::warn!("changed passwords and revoked tokens take effect only at the next request: {error}");
         }
-        let watchdog_task = notifier.run(publisher.watch(), watched, watchdog.clone());
+        let watchdog_task = notifier.run(publisher.watch(), threads, watchdog.clone());
         tokio::spawn(watchdog.clone().run_until_cancelled_owned(privacy_switch.retry_writes()));
         let rtsp = match config.rtsp.listen {
             Some(listen) => Some(RtspServer::start(listen, rtsp_context).await?),
@@ -253,11 +210,8 @@ impl App {
             socket,
             leds,
             hotplug,
-            cameras,
+            media,
             motions,
-            microphone,
-            speaker,
-            screen,
             notifier,
             watchdog: watchdog.drop_guard(),
         })
@@ -334,10 +288,7 @@ impl App {
             socket,
             leds,
             hotplug,
-            cameras,
-            microphone,
-            speaker,
-            screen,
+            media,
             notifier,
             watchdog,
             ..
@@ -371,7 +322,7 @@ impl App {
         // The threads check for a stop five times a second; joining them blocks.
         let joined = tokio::task::spawn_blocking(move || {
             // The recordings are written to their end.
-            drop((recorder, buttons, hotplug, cameras, microphone, speaker, screen));
+            drop((recorder, buttons, hotplug, media));
             // Last, because they show that porthole is running.
             drop(leds);
         })
@@ -419,24 +370,4 @@ fn start_buttons(config: &Config, dispatcher: &Dispatcher) -> Option<buttons::Gu
     buttons::start(config.buttons.clone(), press)
         .inspect_err(|error| tracing::error!("start the buttons: {error}"))
         .ok()
-}
-
-/// What microphone and speaker may be by their names: those of the first camera's USB device.
-fn device_context(config: &Config, patterns: &[bool], registry: &camera::Registry) -> DeviceContext {
-    let (device, registry) = (config.cameras.first().map(|camera| camera.camera.device.clone()), registry.clone());
-    DeviceContext {
-        pattern: patterns.first() == Some(&true),
-        camera: Box::new(move || camera::usb_device(&registry, device.as_ref()?)),
-    }
-}
-
-/// A camera's thread, whose loop has to turn while somebody watches the camera.
-fn watched_thread(thread: video::PipelineThread, renditions: [&Broadcast<EncodedFrame>; 2]) -> WatchedThread {
-    let video::PipelineThread { name, heartbeat } = thread;
-    let renditions = renditions.map(Broadcast::clone);
-    let health = move || {
-        let is_watched = renditions.iter().any(|frames| frames.subscribers() > 0);
-        ThreadHealth { busy: is_watched && !heartbeat.is_waiting(), turns: heartbeat.turns() }
-    };
-    WatchedThread { name, health: Box::new(health) }
 }

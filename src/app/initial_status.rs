@@ -1,5 +1,6 @@
 //! The status at the start: everything that is configured, and nothing that has happened.
 
+use super::media::MediaDevices;
 use crate::config::Config;
 use crate::model::status;
 use crate::model::status::{MotionStatus, PipelineState, ScreenStatus, Status};
@@ -7,16 +8,11 @@ use crate::pipeline::recorder;
 use crate::pipeline::recorder::{Library, timelapse};
 use crate::server::publish;
 
-/// The status of these cameras, of which some are patterns, of the recordings in the library, and of these devices for sound.
-pub(super) fn initial_status(
-    config: &Config,
-    patterns: &[bool],
-    library: &Library,
-    source: Option<String>,
-    speaker: Option<String>,
-) -> Status {
+/// The status of these devices, and of the recordings in the library.
+pub(super) fn initial_status(config: &Config, devices: &MediaDevices, library: &Library) -> Status {
+    let (source, speaker) = (devices.microphone.source(), devices.speaker.source());
     let state = |source: &Option<String>| if source.is_some() { PipelineState::Idle } else { PipelineState::Off };
-    let cameras = config.cameras.iter().zip(patterns).map(|(camera, pattern)| status::CameraStatus {
+    let cameras = config.cameras.iter().zip(&devices.patterns).map(|(camera, pattern)| status::CameraStatus {
         name: camera.camera.name.clone(),
         device: camera.camera.device.to_string(),
         pattern: *pattern,
