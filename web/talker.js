@@ -53,6 +53,8 @@ export class Talker extends EventTarget {
   #microphone = new Microphone();
   /** Sends what is said. @type {RTCRtpSender | null} */
   #sender = null;
+  /** Whether the board has agreed, and has not taken it back. */
+  #granted = false;
   /** Counts the beginnings and ends: what was awaited is of no use if there was another meanwhile. */
   #turn = 0;
 
@@ -67,7 +69,7 @@ export class Talker extends EventTarget {
     this.#microphone.addEventListener('ended', () => this.#fail('microphone', ''));
     client.addEventListener('talk', (event) => {
       const { name, you } = /** @type {BoardEvent} */ (event).params;
-      if (this.state !== 'talking' || you) return;
+      if (!this.#granted || you) return;
       if (name === null) this.#fail('ended', '');
       else this.#fail('taken', name);
     });
@@ -99,6 +101,7 @@ export class Talker extends EventTarget {
       }
       await this.client.request('talk.start');
       if (turn !== this.#turn) return;
+      this.#granted = true;
       this.#sender = this.connection.session?.talkSender ?? null;
       await this.#sender?.replaceTrack(track);
       if (turn === this.#turn) this.#setState('talking');
@@ -118,6 +121,7 @@ export class Talker extends EventTarget {
   stop() {
     if (this.state === 'idle') return;
     this.#turn++;
+    this.#granted = false;
     // Fails if the session is over, and with it this sender.
     this.#sender?.replaceTrack(null).catch(() => {});
     this.#sender = null;

@@ -204,6 +204,33 @@ test('one at a time: who comes second is told who talks, and an operator takes t
   assert.deepEqual(errors, []);
 });
 
+test('a page whose voice begins too late is told that the board no longer listens', async (t) => {
+  const { program } = await board(t);
+  const page = await talking(t, program.url, DESKTOP);
+  // The sender takes the microphone only when the board has given up on it.
+  await page.evaluate(() => {
+    const { replaceTrack } = RTCRtpSender.prototype;
+    RTCRtpSender.prototype.replaceTrack = async function (track) {
+      if (track) await new Promise((resolve) => { globalThis.goOn = resolve; });
+      return replaceTrack.call(this, track);
+    };
+  });
+  await playing(page);
+  await latch(page);
+  await page.waitForFunction(() => globalThis.goOn, null, SOON);
+  await toast(page, /no longer plays what you say/);
+  await page.evaluate(() => globalThis.goOn());
+  await label(page, 'Hold to talk');
+  assert.equal(await talker(program), null);
+  // The next attempt is heard.
+  await page.evaluate(() => { globalThis.goOn = undefined; });
+  await latch(page);
+  await page.waitForFunction(() => globalThis.goOn, null, SOON);
+  await page.evaluate(() => globalThis.goOn());
+  await label(page, 'Talking: tap to stop');
+  assert.deepEqual(page.errors, []);
+});
+
 test('a user who does not allow the microphone is told what to do', async (t) => {
   const { program } = await board(t);
   const page = await talking(t, program.url, DESKTOP, { permissions: [] });
