@@ -452,11 +452,9 @@ async fn open(
         settings = settings.with_crypto_provider(tamper.crypto()?);
     }
     let settings = settings.build();
-    let mut builder = PeerConnectionBuilder::new();
-    if let Some(network) = &options.network {
-        builder = builder.with_runtime(Arc::new(network.clone()));
-    }
-    builder = if options.tcp { builder.with_tcp_addrs(vec![*local]) } else { builder.with_udp_addrs(vec![*local]) };
+    let network = options.network.clone().unwrap_or_default();
+    let builder = PeerConnectionBuilder::new().with_runtime(Arc::new(network));
+    let builder = if options.tcp { builder.with_tcp_addrs(vec![*local]) } else { builder.with_udp_addrs(vec![*local]) };
     let connection = builder
         .with_media_engine(media)
         .with_interceptor_registry(interceptors)

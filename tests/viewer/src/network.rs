@@ -18,6 +18,10 @@ use webrtc::runtime::{
 
 use super::narrow::Narrow;
 
+/// What may wait in the kernel while a busy machine does not run the viewer: seconds of video, where the default is a quarter of
+/// one. It is less where `net.core.rmem_max` is.
+const KERNEL_BUFFER: usize = 4 << 20;
+
 /// The network of one viewer; a cheap handle.
 #[derive(Debug, Clone, Default)]
 pub struct Network(Arc<State>);
@@ -155,6 +159,7 @@ impl Runtime for Network {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, KERNEL_BUFFER)?;
         let second = std::net::UdpSocket::bind((socket.local_addr()?.ip(), 0))?;
         second.set_nonblocking(true)?;
         let (first, second) = (TokioRuntime.wrap_udp_socket(socket)?, TokioRuntime.wrap_udp_socket(second)?);

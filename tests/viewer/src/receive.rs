@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -19,19 +20,30 @@ use super::{Audio, Event, Frame, Image};
 /// How many later packets may arrive before one is given up: 0.5 s of a 2 Mbit/s stream, enough for a retransmission.
 const REORDER: usize = 120;
 
+/// Receives the video of a track. A thread of its own decodes, so that packets are taken from the socket meanwhile.
 pub async fn video(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Event>, decode: bool) {
+    let (packets, received) = std::sync::mpsc::channel();
+    std::thread::spawn(move || assemble(&received, &events, decode));
+    while let Some(event) = track.poll().await {
+        if let TrackRemoteEvent::OnRtpPacket(packet) = event {
+            let _ = packets.send((packet, Instant::now()));
+        }
+    }
+}
+
+/// Makes frames of packets, each with when it arrived.
+fn assemble(received: &Receiver<(rtc::rtp::Packet, Instant)>, events: &mpsc::UnboundedSender<Event>, decode: bool) {
     let mut decoder = decode.then(|| Decoder::new().expect("decoder"));
-    let mut waiting: BTreeMap<u64, rtc::rtp::Packet> = BTreeMap::new();
+    let mut waiting: BTreeMap<u64, (rtc::rtp::Packet, Instant)> = BTreeMap::new();
     let mut next: Option<u64> = None;
     let mut unit = Unit::default();
-    while let Some(event) = track.poll().await {
-        let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
+    while let Ok((packet, arrived)) = received.recv() {
         let sequence = extend(packet.header.sequence_number, next.unwrap_or(0x1_0000));
         let expected = *next.get_or_insert(sequence);
         if sequence < expected {
             continue;
         }
-        waiting.insert(sequence, packet);
+        waiting.insert(sequence, (packet, arrived));
         if waiting.len() > REORDER {
             let first = *waiting.keys().next().expect("packets wait");
             let lost = (first - next.expect("a packet came in")) as usize;
@@ -39,9 +51,9 @@ pub async fn video(track: Arc<dyn TrackRemote>, events: mpsc::UnboundedSender<Ev
             unit = Unit { broken: true, ..Default::default() };
             next = Some(first);
         }
-        while let Some(packet) = next.and_then(|at| waiting.remove(&at)) {
+        while let Some((packet, arrived)) = next.and_then(|at| waiting.remove(&at)) {
             next = next.map(|at| at + 1);
-            if let Some(frame) = unit.add(&packet, decoder.as_mut()) {
+            if let Some(frame) = unit.add(&packet, arrived, decoder.as_mut()) {
                 let _ = events.send(Event::Frame(frame));
             }
         }
@@ -67,10 +79,12 @@ struct Unit {
     timestamp: Option<u32>,
     /// NAL units were cut, or shared a packet.
     packed: bool,
+    /// When the last of its packets arrived.
+    arrived: Option<Instant>,
 }
 
 impl Unit {
-    fn add(&mut self, packet: &rtc::rtp::Packet, decoder: Option<&mut Decoder>) -> Option<Frame> {
+    fn add(&mut self, packet: &rtc::rtp::Packet, arrived: Instant, decoder: Option<&mut Decoder>) -> Option<Frame> {
         if self.timestamp.replace(packet.header.timestamp).is_some_and(|timestamp| timestamp != packet.header.timestamp)
         {
             // The one before has no end: its rest was not sent.
@@ -86,6 +100,7 @@ impl Unit {
                 _ => {}
             }
         }
+        self.arrived = self.arrived.max(Some(arrived));
         // Types above 23 are those of aggregates and fragments (RFC 6184 table 1).
         self.packed |= packet.payload.first().is_some_and(|header| header & 0x1f > 23);
         match self.packets.depacketize(&packet.payload) {
@@ -95,7 +110,6 @@ impl Unit {
         if !packet.header.marker {
             return None;
         }
-        let arrived = Instant::now();
         let unit = std::mem::take(self);
         if unit.broken || unit.data.is_empty() {
             return None;
@@ -106,7 +120,7 @@ impl Unit {
             ssrc: packet.header.ssrc,
             timestamp: packet.header.timestamp,
             key,
-            arrived,
+            arrived: unit.arrived?,
             capture_ntp: unit.capture_ntp,
             playout_delay: unit.playout_delay,
             single_nal_units: !unit.packed,
