@@ -151,6 +151,14 @@ impl Rig {
         self.speaker.0.lock().heard.len()
     }
 
+    /// Checks that no more than what was due within 50 ms has been heard since this moment. A busy machine may take longer for that,
+    /// but plays no more.
+    fn check_silent_since(&self, moment: Instant) {
+        let log = self.speaker.0.lock();
+        let heard = log.heard.iter().filter(|(at, _)| *at > moment).count();
+        assert!(heard <= 2, "{heard} frames of 20 ms after {moment:?}: {:?}", log.heard);
+    }
+
     fn state(&self) -> PipelineState {
         self.publisher.snapshot().speaker.state
     }
@@ -184,10 +192,8 @@ fn nothing_is_heard_after_the_privacy_switch_was_turned_on() {
     rig.guard.demand.set_blocked(true);
     let blocked = Instant::now();
     rig.talk_until(&talk, |rig| rig.speaker.0.lock().closed == 1);
-    assert!(blocked.elapsed() < Duration::from_millis(50), "{:?}", blocked.elapsed());
     rig.talk_until(&talk, |_| blocked.elapsed() > Duration::from_millis(200));
-    let last = rig.speaker.0.lock().heard.last().map(|(at, _)| *at).expect("something was heard");
-    assert!(last < blocked + Duration::from_millis(50));
+    rig.check_silent_since(blocked);
     // What was said meanwhile is not heard later either.
     let before = rig.heard();
     drop(talk);
@@ -261,8 +267,7 @@ fn an_announcement_that_nobody_keeps_is_silent_at_once() {
     // Somebody talks after it.
     let other = rig.input.begin();
     rig.until(|_| cut.elapsed() > Duration::from_millis(200));
-    let last = rig.speaker.0.lock().heard.last().map(|(at, _)| *at).expect("something was heard");
-    assert!(last < cut + Duration::from_millis(50), "{:?}", last - cut);
+    rig.check_silent_since(cut);
     let before = rig.heard();
     rig.talk_until(&other, |rig| rig.heard() > before + 5);
     assert_eq!(rig.speaker.0.lock().opened, 1);
@@ -277,7 +282,7 @@ fn the_privacy_switch_ends_an_announcement() {
     rig.guard.demand.set_blocked(true);
     let blocked = Instant::now();
     rig.until(|rig| rig.speaker.0.lock().closed == 1);
-    assert!(blocked.elapsed() < Duration::from_millis(50), "{:?}", blocked.elapsed());
+    rig.check_silent_since(blocked);
     rig.guard.demand.set_blocked(false);
     rig.until(|_| *progress.borrow() == AnnouncementState::Cut);
 }
