@@ -308,8 +308,8 @@ async fn a_program_that_fails_is_a_fault_for_operators() -> Result<()> {
     let options = Options { shows: true, token: Some(operator.clone()), ..board.options() };
     let mut client = board.viewer(options).await?;
     client.viewer.until(LIMIT, |event| matches!(event, Event::Connected)).await?;
-    talk(&mut client, "talk.start").await?;
     let units = picture(15)?;
+    talk(&mut client, "talk.start").await?;
     show(&client, &units, FRAME_TIME, |_| false).await?;
     while client.event("status").await?["screen"]["state"] != "fault" {}
     let fault = "the program ended with exit status 7; it said: no display";

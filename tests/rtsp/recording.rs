@@ -37,8 +37,8 @@ pub fn check(file: &Path, seconds: u32) -> Result<()> {
     // A picture that was kept for whoever comes is older than the first audio, and the audio may be opened meanwhile.
     let begin = audio.times[0] - video.times[0];
     ensure!((-0.04..1.0).contains(&begin), "the audio begins {begin} s after the picture");
-    // The tone ticks once a second.
-    for after in [0.0, length - 3.0] {
+    // The tone ticks once a second; a busy machine may lose a tick.
+    for after in [0.0, length - 5.0] {
         let delay = audio_delay(file, (320, 180), after)?;
         ensure!(delay.abs() < 0.04, "after {after} s the audio is {delay} s behind the picture");
     }
