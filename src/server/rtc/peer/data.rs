@@ -20,6 +20,7 @@ use rtc::shared::error::Error;
 use rtc::shared::marshal::{Marshal as _, Unmarshal as _};
 
 use super::VIEWER;
+use super::sctp_chunks::{self, chunk};
 use super::sctp_guard::{self, SctpGuard, SctpViolation};
 
 /// The message type of what opens a channel (RFC 8832 section 8.2.1).
@@ -62,6 +63,9 @@ pub struct DataChannels {
     config: TransportConfig,
     association: Option<(AssociationHandle, Association)>,
     guard: SctpGuard,
+    /// Our answer to the viewer's opening of the association, and whether it is to be sent again: nothing else repeats it.
+    answer: Option<Bytes>,
+    is_answer_due: bool,
     /// The channel that both sides know without opening it.
     negotiated: Option<u16>,
     /// The open channels.
@@ -81,8 +85,17 @@ impl DataChannels {
         // The DTLS client opens the association. The library can't do both.
         let server = (!is_dtls_client).then(|| Arc::new(ServerConfig::new(config.clone())));
         let endpoint = Endpoint::new(VIEWER, TransportProtocol::UDP, Arc::new(EndpointConfig::default()), server);
-        let (guard, open, events) = (SctpGuard::default(), BTreeSet::from_iter(negotiated), VecDeque::new());
-        Self { endpoint, config, association: None, guard, negotiated, open, events }
+        Self {
+            endpoint,
+            config,
+            association: None,
+            guard: SctpGuard::new(is_dtls_client),
+            answer: None,
+            is_answer_due: false,
+            negotiated,
+            open: BTreeSet::from_iter(negotiated),
+            events: VecDeque::new(),
+        }
     }
 
     /// Opens the association, if that is up to us.
@@ -100,6 +113,7 @@ impl DataChannels {
     /// When the session has to end.
     pub fn handle(&mut self, packet: BytesMut, now: Instant) -> Result<(), SctpViolation> {
         if !self.guard.check(&packet, now)? {
+            self.is_answer_due |= self.guard.is_repeated_opening(&packet);
             return Ok(());
         }
         match self.endpoint.handle(now, VIEWER, None, packet.freeze()) {
@@ -167,13 +181,19 @@ impl DataChannels {
     /// The packets to send now.
     pub fn poll_transmit(&mut self, now: Instant) -> Vec<Bytes> {
         let Some((_, association)) = &mut self.association else { return Vec::new() };
-        let mut packets = Vec::new();
+        let again = self.answer.clone().filter(|_| std::mem::take(&mut self.is_answer_due));
+        let mut packets = Vec::from_iter(again);
         while let Some(transmit) = association.poll_transmit(now) {
             if let Payload::RawEncode(batch) = transmit.message {
                 packets.extend(batch);
             }
         }
-        packets.iter().for_each(|packet| self.guard.note_sent(packet));
+        for packet in &packets {
+            self.guard.note_sent(packet);
+            if sctp_chunks::chunks(packet).any(|(kind, _)| kind == chunk::INIT_ACK) {
+                self.answer = Some(packet.clone());
+            }
+        }
         packets
     }
 
@@ -279,6 +299,56 @@ fn opening(message: &[u8]) -> Option<DataChannelOpen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The data channels of a board, and of a viewer that opens the association.
+    fn pair() -> (DataChannels, DataChannels, Instant) {
+        let (board, mut viewer) = (DataChannels::new(0, None, false), DataChannels::new(0, None, true));
+        let now = Instant::now();
+        viewer.connect(now);
+        (board, viewer, now)
+    }
+
+    fn pass_on(from: &mut DataChannels, to: &mut DataChannels, now: Instant) -> usize {
+        let packets = from.poll_transmit(now);
+        for packet in &packets {
+            to.handle(BytesMut::from(&packet[..]), now).expect("no violation");
+        }
+        packets.len()
+    }
+
+    fn until_quiet(board: &mut DataChannels, viewer: &mut DataChannels, now: Instant) {
+        while pass_on(viewer, board, now) + pass_on(board, viewer, now) > 0 {}
+    }
+
+    fn open_again(viewer: &mut DataChannels, now: Instant) {
+        let message = Bytes::from_static(&[DATA_CHANNEL_OPEN, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, b'a']);
+        let association = viewer.association().expect("an association");
+        if association.stream(0).is_err() {
+            association.open_stream(0, PayloadProtocolIdentifier::Dcep).expect("a stream");
+        }
+        let mut stream = association.stream(0).expect("a stream");
+        stream.write_chunk_with_ppi(now, &message, PayloadProtocolIdentifier::Dcep).expect("should be sent");
+    }
+
+    #[test]
+    fn a_viewer_whose_opening_was_answered_in_vain_is_answered_again() {
+        let (mut board, mut viewer, now) = pair();
+        let opening = viewer.poll_transmit(now);
+        let [opening] = &opening[..] else { panic!("{opening:?}") };
+        for attempt in 0..3 {
+            board.handle(BytesMut::from(&opening[..]), now).expect("no violation");
+            let answer = board.poll_transmit(now);
+            assert_eq!(answer.len(), 1, "{attempt}");
+            if attempt == 2 {
+                viewer.handle(BytesMut::from(&answer[0][..]), now).expect("no violation");
+            }
+        }
+        assert!(board.poll_transmit(now).is_empty());
+        until_quiet(&mut board, &mut viewer, now);
+        open_again(&mut viewer, now);
+        until_quiet(&mut board, &mut viewer, now);
+        assert_eq!(board.poll_event(), Some(DataEvent::Opened { id: 0, label: "a".into() }));
+    }
 
     #[test]
     fn messages_of_any_kind_and_length_are_read_or_refused() {

@@ -23,7 +23,8 @@ pub mod chunk {
 
 /// Parameter types whose length the library takes from their content (RFC 6525 section 4.4, RFC 4895 section 3.3, RFC 3758
 /// section 3.1).
-mod parameter {
+pub mod parameter {
+    pub const OUTGOING_RESET_REQUEST: usize = 13;
     pub const RECONFIG_RESPONSE: usize = 16;
     pub const REQUESTED_HMAC_ALGORITHM: usize = 0x8004;
     pub const FORWARD_TSN_SUPPORTED: usize = 0xC000;
@@ -68,6 +69,17 @@ pub fn is_read_whole(kind: u8, value: &[u8]) -> bool {
     read.is_some_and(|read| read.next_multiple_of(4) == value.len().next_multiple_of(4))
 }
 
+/// The parameters of a chunk: type and value. What follows a malformed one is left out.
+pub fn parameters(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let [kind, length] = halves(rest, 0)?;
+        let value = rest.get(HEADER..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
 /// The bytes that the library reads of parameters, of which there may be so many; it stops where fewer than `least` bytes are
 /// left. `None` if it would read one otherwise than it says.
 fn read_parameters(parameters: &[u8], most: usize, least: usize) -> Option<usize> {
@@ -109,7 +121,7 @@ pub fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The two numbers of 16 bits each at an offset.
-fn halves(bytes: &[u8], at: usize) -> Option<[usize; 2]> {
+pub fn halves(bytes: &[u8], at: usize) -> Option<[usize; 2]> {
     word(bytes, at).map(|word| [word >> 16, word & 0xffff].map(|half| half as usize))
 }
 
