@@ -275,7 +275,8 @@ impl DataChannels {
 
     /// Handles a message of RFC 8832.
     fn handle_opening(&mut self, id: u16, message: &[u8], now: Instant) {
-        let Some(open) = opening(message) else { return };
+        // One that is open needs no other answer, which a viewer could have us keep without end.
+        let Some(open) = opening(message).filter(|_| !self.open.contains(&id)) else { return };
         let Ok(acknowledgement) = Dcep::DataChannelAck(DataChannelAck {}).marshal() else { return };
         let acknowledgement = acknowledgement.freeze();
         let Some(association) = self.association() else { return };
@@ -328,6 +329,24 @@ mod tests {
         }
         let mut stream = association.stream(0).expect("a stream");
         stream.write_chunk_with_ppi(now, &message, PayloadProtocolIdentifier::Dcep).expect("should be sent");
+    }
+
+    #[test]
+    fn a_channel_that_is_opened_again_is_answered_once() {
+        let (mut board, mut viewer, now) = pair();
+        until_quiet(&mut board, &mut viewer, now);
+        open_again(&mut viewer, now);
+        pass_on(&mut viewer, &mut board, now);
+        assert_eq!(board.poll_event(), Some(DataEvent::Opened { id: 0, label: "a".into() }));
+        let answer = board.outstanding(0);
+        assert!(answer > 0);
+        // The viewer acknowledges none of it.
+        for _ in 0..50 {
+            open_again(&mut viewer, now);
+            pass_on(&mut viewer, &mut board, now);
+            assert_eq!(board.read(0, now), None);
+        }
+        assert_eq!(board.outstanding(0), answer);
     }
 
     #[test]
