@@ -5,18 +5,15 @@
 #![allow(clippy::print_stdout)]
 
 mod common;
-#[path = "switch/stalls.rs"]
-mod stalls;
 #[path = "switch/viewer.rs"]
 mod viewer;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use common::Porthole;
+use common::{Porthole, StallMonitor, Stalls};
 use porthole::capture::camera::timecode::camera_hash;
 use serde_json::json;
-use stalls::StallMonitor;
 use viewer::{ControlClient, TWO};
 
 /// The frame size of each camera.
@@ -79,4 +76,14 @@ async fn fifty_camera_switches_stay_within_the_time_limit() -> Result<()> {
         })
         .await?;
     Ok(())
+}
+
+#[test]
+fn a_stall_counts_only_where_it_overlaps() {
+    let start = Instant::now();
+    let [a, b, c, d] = [0, 100, 150, 200].map(|at| start + Duration::from_millis(at));
+    let stalls = Stalls(vec![(a, b), (c, d)]);
+    assert_eq!(stalls.running(a, b), Duration::ZERO);
+    assert_eq!(stalls.running(b, c), c - b);
+    assert_eq!(stalls.running(a, d), c - b);
 }

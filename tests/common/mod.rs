@@ -8,6 +8,7 @@ pub mod fake;
 pub mod footprint;
 pub mod mjpeg;
 pub mod program;
+pub mod stalls;
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 pub use footprint::{Footprint, until_idle};
 pub use program::Program;
+pub use stalls::{StallMonitor, Stalls};
 use tempfile::TempDir;
 pub use test_viewer::{Event, Network, Options, Viewer, request};
 
@@ -230,11 +232,11 @@ impl Porthole {
         signal(self.pid(), name)
     }
 
-    /// Waits for the process to exit: exit code, duration, and log.
+    /// Waits for the process to exit: exit code, how long it took while the machine did not stall, and log.
     pub fn wait(mut self) -> Result<(Option<i32>, Duration, String)> {
-        let started = Instant::now();
+        let (stall_monitor, started) = (StallMonitor::watch(), Instant::now());
         let status = self.child.wait()?;
-        let took = started.elapsed();
+        let took = stall_monitor.end().running(started, Instant::now());
         let log = std::mem::replace(&mut self.log, std::thread::spawn(String::new));
         Ok((status.code(), took, log.join().unwrap_or_default()))
     }
