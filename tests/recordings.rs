@@ -99,8 +99,11 @@ async fn a_recording_has_every_frame_and_the_audio_in_step() -> Result<()> {
     ensure!(length > 8.0, "{one:#}");
     recording::check(&file, length as u32)?;
     missing(&files::numbers(&file, (320, 180))?, &porthole).await?;
-    // The length is that of the index, which covers the file.
-    ensure!((files::duration(&file)? - length).abs() < 0.1, "{length}: {}", files::duration(&file)?);
+    // The length is that of the video, which players show; the audio ends later by as much as frames are late on a busy machine.
+    let shown = recording::lengths(&file)?[0] + 1.0 / 30.0;
+    ensure!((shown - length).abs() < 0.1, "{length}: {shown}");
+    let duration = files::duration(&file)?;
+    ensure!((shown - 0.1..shown + 1.0).contains(&duration), "{shown}: {duration}");
     ensure!(one["bytes"].as_u64() == Some(file.metadata()?.len()), "{one:#}");
     files::check_seeking(&file, length)?;
     // What is not media is less than 3 % of it, but for the index, which has 9 KiB.
