@@ -1,3 +1,5 @@
+//! The limits on packets that are made up, and what we send in between.
+
 use super::*;
 use crate::server::rtc::peer::sctp_chunks::HEADER_LEN;
 
